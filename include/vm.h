@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * The engine as a library: the objects behind /dev/kvm, without descriptors.
+ *
+ * An object is a system, a VM, a vCPU or a device. What the kernel answers with
+ * a new descriptor, the engine answers with a new object in *created. Everything
+ * else is the KVM ABI: same requests, same structures, results 0.. or -errno.
+ * Objects are counted: a vCPU keeps its VM alive.
+ */
+#ifndef VM_H
+#define VM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct vm_object;
+
+struct vm_options {
+	int translator;     /* 0: interpreter only (the translator is issue #3) */
+	unsigned log;       /* VM_LOG_* bits */
+};
+
+enum { VM_LOG_INT = 1, VM_LOG_GUEST_ERROR = 2, VM_LOG_UNIMPLEMENTED = 4, VM_LOG_IN_ASM = 8 };
+
+struct vm_object *vm_open(const struct vm_options *options); /* NULL: no memory */
+/* `argument` is what the ioctl takes: a number or a pointer in this process. */
+long vm_ioctl(struct vm_object *object, unsigned long request, uintptr_t argument,
+	      struct vm_object **created);
+/* The shared pages of a vCPU (struct kvm_run first), valid as long as the object. */
+void *vm_run_pages(struct vm_object *vcpu, size_t *bytes);
+void vm_put(struct vm_object *object);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * What the engine asks of whatever it runs in: a process (src/host/port.c) or,
+ * later, a kernel. Nothing else in src/engine reaches outside.
+ */
+#ifndef BASE_PORT_H
+#define BASE_PORT_H
+
+#include "base/bits.h"
+
+/* Zeroed memory, NULL when there is none. */
+void *port_alloc(size_t bytes);
+void port_free(void *memory);
+/* Zeroed on first touch, page-aligned, never backed before it is touched. */
+void *port_alloc_pages(size_t bytes);
+void port_free_pages(void *memory, size_t bytes);
+
+/* Memory for generated code, mapped twice (W^X): write through one, run through the other. */
+struct port_code {
+	uint8_t *write;
+	const uint8_t *run;
+	size_t size;
+};
+int port_code_alloc(struct port_code *code, size_t size); /* 0 or -errno */
+void port_code_free(struct port_code *code);
+
+uint64_t port_now_ns(void);  /* monotonic */
+uint64_t port_wall_ns(void); /* since 1970, UTC */
+uint64_t port_tsc(void);     /* the host's time-stamp counter */
+uint32_t port_tsc_khz(void); /* of the host's TSC, measured once */
+void port_random(void *to, size_t bytes);
+
+/*
+ * Sleeps while *word == expected, until port_wake() or deadline_ns (monotonic; UINT64_MAX: none).
+ * 0 when woken or the value differs, -ETIMEDOUT, or -EINTR after a signal handler ran.
+ */
+int port_wait(uint32_t *word, uint32_t expected, uint64_t deadline_ns);
+void port_wake(uint32_t *word); /* all sleepers */
+void port_relax(void);          /* one turn of a spin loop */
+void port_yield(void);
+
+/* True if a signal that `unblocked_mask` (64 bits, KVM_SET_SIGNAL_MASK) lets in is pending. */
+bool port_signal_pending(uint64_t blocked_mask);
+
+/* One-shot timers; `fire` runs on a thread of the port's own. Stopping waits for a running `fire`. */
+struct port_timer;
+struct port_timer *port_timer_new(void (*fire)(void *context), void *context);
+void port_timer_arm(struct port_timer *timer, uint64_t deadline_ns); /* moves an armed one */
+void port_timer_stop(struct port_timer *timer);
+void port_timer_free(struct port_timer *timer);
+
+/* eventfds handed to us by KVM_IRQFD and KVM_IOEVENTFD. The descriptor is duplicated by `get`. */
+struct port_event;
+int port_event_get(int fd, struct port_event **event); /* 0 or -errno */
+void port_event_put(struct port_event *event);
+void port_event_signal(struct port_event *event, uint64_t count);
+/* `fire` runs on a thread of the port's own each time the event was signalled and drained. */
+int port_event_watch(struct port_event *event, void (*fire)(void *context), void *context);
+
+/* Copies that survive an unmapped host address (KVM's copy_from_user): 0 or -EFAULT. */
+int port_copy(void *to, const void *from, size_t bytes);
+
+void port_log(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+#endif

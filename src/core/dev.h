@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Devices: what the guest sees on a bus. */
+#ifndef CORE_DEV_H
+#define CORE_DEV_H
+
+#include "base/bytes.h"
+#include "core/field.h"
+
+#define MICROSECOND 1000ull /* guest time is in nanoseconds */
+#define MILLISECOND 1000000ull
+#define SECOND      1000000000ull
+
+struct dev;
+struct board;
+
+struct timer {
+	uint64_t deadline; /* guest time; 0: not armed. Saved with the device. */
+	void (*fire)(struct dev *dev);
+	struct dev *dev;
+	struct timer *next;
+};
+
+/* Handlers see offsets inside the region and only sizes the region allows. */
+struct region {
+	const char *name;
+	unsigned min_size, max_size; /* bytes; the bus splits wider accesses, widens narrower ones */
+	uint64_t (*read)(struct dev *dev, uint64_t offset, unsigned size);
+	void (*write)(struct dev *dev, uint64_t offset, unsigned size, uint64_t value);
+};
+
+/*
+ * Every operation runs with the device locked, so device code is
+ * single-threaded. Only .name, .summary, .size and .attach are required.
+ */
+struct dev_class {
+	const char *name;       /* as in -device and QMP */
+	const char *alias;      /* a second name users know, or NULL */
+	const char *summary;    /* one line of help */
+	size_t size;            /* of the instance, whose first member is struct dev */
+	uint32_t state_version; /* raise when a STATE row is added */
+	const struct field *fields;
+	const struct bus_class *bus; /* NULL: the board itself (ISA); &pci_bus_class, ... */
+	bool board_only;        /* wired by the board, not for -device */
+
+	/* Settings are in place. Claim regions, lines and timers; a failure
+	 * needs no clean-up, whatever was claimed is released by the core. */
+	int (*attach)(struct dev *dev, struct err *err);
+	void (*reset)(struct dev *dev);
+	/* State rows are loaded and in range. Check how they fit together and
+	 * rebuild what is derived from them. */
+	int (*restored)(struct dev *dev, struct err *err);
+	void (*detach)(struct dev *dev); /* free what attach allocated itself */
+};
+
+/*
+ * A kind of bus. Its devices embed a struct that begins with struct dev; `prepare` runs before the
+ * class's attach (assign a slot, register configuration space), `release` after its detach.
+ * `fields` are state and settings every device on this bus has (addr=, ...).
+ */
+struct bus_class {
+	const char *name;
+	const struct field *fields;
+	int (*prepare)(struct dev *dev, struct err *err);
+	void (*reset)(struct dev *dev);
+	int (*restored)(struct dev *dev, struct err *err);
+	void (*release)(struct dev *dev);
+};
+
+struct claim;
+
+struct dev {
+	const struct dev_class *class;
+	struct board *board;
+	char *id; /* -device id=, or made up by the board; never NULL */
+	struct timer *timers;
+	struct claim *claims;
+	uint64_t guest_errors;
+	struct dev *next; /* all devices of a board, in order of attachment */
+};
+
+/* Regions. Released when the device goes; a port or address somebody has is an error. */
+int claim_ports(struct dev *dev, const struct region *region, uint16_t base, uint32_t count,
+		struct err *err);
+int claim_mmio(struct dev *dev, const struct region *region, uint64_t gpa, uint64_t size,
+	       struct err *err);
+/* A later claim may lie over an earlier one (VGA window over RAM is the memory map's business). */
+void release_ports(struct dev *dev, const struct region *region);
+void release_mmio(struct dev *dev, const struct region *region);
+
+void claim_timer(struct dev *dev, struct timer *timer, void (*fire)(struct dev *dev));
+void timer_arm(struct timer *timer, uint64_t deadline);
+void timer_stop(struct timer *timer);
+uint64_t dev_now(const struct dev *dev);       /* guest time since power-on; stands while stopped */
+int64_t dev_wall_clock(const struct dev *dev); /* seconds since 1970, UTC, as -rtc says */
+void dev_random(struct dev *dev, void *to, size_t bytes);
+
+/* Interrupt lines of the board: GSI numbers, 0-15 are the ISA IRQs. Level as the pin is driven. */
+void irq_set(struct dev *dev, unsigned gsi, bool level);
+static inline void irq_pulse(struct dev *dev, unsigned gsi)
+{
+	irq_set(dev, gsi, true);
+	irq_set(dev, gsi, false);
+}
+/* A message to the local APICs. */
+void msi_send(struct dev *dev, uint64_t address, uint32_t data);
+
+/*
+ * Guest memory, by copy. Only RAM and ROM: an address that is a device's own is refused (-EFAULT,
+ * counted as the guest's error), so no device can be re-entered through DMA.
+ */
+int dma_read(struct dev *dev, uint64_t gpa, void *to, size_t bytes);
+int dma_write(struct dev *dev, uint64_t gpa, const void *from, size_t bytes);
+/* In place: a host pointer for up to *bytes from gpa (shortened to what is contiguous), or NULL.
+ * Good until the handler returns, or until dma_unmap for requests that outlive it. The guest may
+ * change it at any time: read once, check, then use the copy. */
+void *dma_map(struct dev *dev, uint64_t gpa, size_t *bytes, bool will_write);
+void dma_unmap(struct dev *dev, void *host, size_t bytes, bool wrote);
+
+/* What the board does for devices. */
+enum board_request { BOARD_RESET, BOARD_POWEROFF, BOARD_SUSPEND, BOARD_WATCHDOG, BOARD_PANIC,
+		     BOARD_EXIT /* the whole VMM ends with the code */ };
+void board_request(struct board *board, enum board_request request, int code);
+
+/* The guest did something its hardware manual forbids. Counted, logged a few times. */
+void guest_error(struct dev *dev, const char *fmt, ...) PRINTF_LIKE(2, 3);
+uint64_t read_as_ones(struct dev *dev, uint64_t offset, unsigned size); /* an empty bus */
+uint64_t read_as_zero(struct dev *dev, uint64_t offset, unsigned size);
+void ignore_write(struct dev *dev, uint64_t offset, unsigned size, uint64_t value);
+
+/* Memory that belongs to a device (VGA RAM, option ROM): named, saved with the machine. */
+struct ram;
+struct ram *ram_new(struct dev *dev, const char *name, uint64_t bytes, struct err *err);
+void *ram_host(struct ram *ram);
+uint64_t ram_size(const struct ram *ram);
+/* Shows `bytes` of it at gpa, from `offset`; several times at once is fine. */
+int ram_map(struct ram *ram, uint64_t offset, uint64_t gpa, uint64_t bytes, bool read_only,
+	    struct err *err);
+void ram_unmap(struct ram *ram, uint64_t gpa);
+/* Dirty pages since the last call, for displays: calls `each` with ranges of `ram`. */
+void ram_take_dirty(struct ram *ram, void (*each)(struct dev *, uint64_t offset, uint64_t bytes),
+		    struct dev *dev);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * x87, MMX, SSE, AVX: run by the host CPU on the guest's state.
+ *
+ * Each distinct instruction (bytes with the memory operand replaced by a buffer) gets a small
+ * generated stub. The portable softfloat that a non-x86 host needs would implement this header.
+ */
+#ifndef ENGINE_FPU_H
+#define ENGINE_FPU_H
+
+#include "engine/decode/insn.h"
+
+int fpu_init(struct vcpu *c); /* 0 or -errno */
+void fpu_fini(struct vcpu *c);
+void fpu_reset(struct vcpu *c); /* power-on; INIT leaves the state alone */
+
+/* Called by the decoder for every exec_vector and exec_x87: finds or makes the stub, in i->imm. */
+void fpu_prepare(const struct vcpu *c, struct insn *i, const uint8_t *bytes);
+
+/* Around KVM_RUN: the host's x87 unit may hold guest state only in between. After `leave`,
+ * c->xsave is complete. */
+void fpu_enter(struct vcpu *c);
+void fpu_leave(struct vcpu *c);
+
+/* Layout of c->xsave: standard format; 0 where this host or guest lacks the component. */
+unsigned xsave_offset(unsigned component);
+unsigned xsave_size(unsigned component);
+uint64_t xsave_supported(void); /* XCR0 bits the host can execute and we offer (no AMX) */
+unsigned xsave_total(uint64_t xcr0); /* bytes of the standard format */
+uint32_t fpu_mxcsr_mask(void);
+
+#endif

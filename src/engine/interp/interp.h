@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * The interpreter: runs decoded blocks.
+ *
+ * A handler ends with `return next(c, i);` (falls through to the following instruction), or, if it
+ * changed RIP or anything in c->mode, with `return end_block(c, new_rip);`. `next` at a block's
+ * last instruction leads to an insn whose exec returns to the loop, so handlers need not care.
+ */
+#ifndef ENGINE_INTERP_H
+#define ENGINE_INTERP_H
+
+#include "engine/decode/insn.h"
+#include "engine/unwind.h"
+
+/*
+ * Runs guest code until c->requests is non-zero, c->exit_ready is set, the vCPU halts, or an event
+ * is to be delivered (c->raised). Call with c->rip valid; it is valid again after.
+ */
+void interp_run(struct vcpu *c);
+
+int interp_init(struct vcpu *c); /* 0 or -ENOMEM */
+void interp_fini(struct vcpu *c);
+void interp_flush(struct vcpu *c);        /* drop every decoded block (CPUID changed, debug) */
+void interp_flush_lookup(struct vcpu *c); /* linear -> block shortcuts: called by tlb_flush_* */
+
+static ALWAYS_INLINE void next(struct vcpu *c, const struct insn *i)
+{
+	i++;
+	c->insn = i;
+	return i->exec(c, i);
+}
+
+/* RIP of the executing instruction, and of the one after it. Truncated to the code size. */
+static ALWAYS_INLINE uint64_t insn_rip(const struct vcpu *c, const struct insn *i)
+{
+	uint64_t rip = c->gpr[GPR_BLOCK] + i->start;
+
+	return c->mode & MODE_CODE64 ? rip : (uint32_t)rip;
+}
+
+static ALWAYS_INLINE uint64_t next_rip(const struct vcpu *c, const struct insn *i)
+{
+	uint64_t rip = c->gpr[GPR_BLOCK] + i->start + i->length;
+
+	return c->mode & MODE_CODE64 ? rip : c->mode & MODE_CODE32 ? (uint32_t)rip : (uint32_t)rip;
+}
+
+/* Leaves the block; the next instruction is at `rip`. */
+static ALWAYS_INLINE void end_block(struct vcpu *c, uint64_t rip)
+{
+	c->rip = rip;
+}
+
+/* c->mode from segments, control registers and CPL; also selects the TLB view. */
+void mode_update(struct vcpu *c);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * A virtual CPU: everything a processor remembers, in one struct.
+ *
+ * Owned by the thread inside KVM_RUN. Other threads touch only `requests`
+ * (vcpu_request), `running`, and what irqchip/ guards itself; ioctls on a vCPU
+ * take `mutex`, which KVM_RUN holds.
+ */
+#ifndef ENGINE_VCPU_H
+#define ENGINE_VCPU_H
+
+#include "base/bits.h"
+#include "base/lock.h"
+#include "kvm_abi.h"
+
+#include <setjmp.h>
+
+enum gpr {
+	RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15,
+	GPR_ZERO, /* always 0: an effective address without base or index */
+	GPR_BLOCK, /* RIP of the running block's first byte: base of RIP-relative addresses */
+	GPR_SLOTS,
+};
+
+enum segment_register { ES, CS, SS, DS, FS, GS, LDTR, TR, SEGMENT_COUNT };
+
+/* Access rights as VMX lays them out: descriptor bits 40-47 and 52-55. [SDM 3 24.4.1] */
+enum {
+	SEG_TYPE = 0x0f,
+	SEG_ACCESSED = 0x01,
+	SEG_WRITE = 0x02, /* data: writable; code: readable */
+	SEG_DOWN = 0x04,  /* data: expand-down; code: conforming */
+	SEG_CODE = 0x08,
+	SEG_S = 0x10, /* code or data, not system */
+	SEG_DPL_SHIFT = 5,
+	SEG_DPL = 0x60,
+	SEG_PRESENT = 0x80,
+	SEG_AVL = 0x1000,
+	SEG_LONG = 0x2000,
+	SEG_BIG = 0x4000,
+	SEG_GRANULAR = 0x8000,
+	SEG_UNUSABLE = 0x10000, /* loaded with a null selector */
+};
+
+struct segment {
+	uint64_t base;
+	uint32_t limit; /* last valid byte, granularity applied */
+	uint32_t rights;
+	uint16_t selector;
+};
+
+struct table_register {
+	uint64_t base;
+	uint16_t limit;
+};
+
+/* RFLAGS bits. The six status flags live in struct flags while code runs. */
+enum {
+	F_CF = 1, F_1 = 2, F_PF = 4, F_AF = 0x10, F_ZF = 0x40, F_SF = 0x80, F_TF = 0x100,
+	F_IF = 0x200, F_DF = 0x400, F_OF = 0x800, F_IOPL = 0x3000, F_NT = 0x4000,
+	F_RF = 0x10000, F_VM = 0x20000, F_AC = 0x40000, F_VIF = 0x80000, F_VIP = 0x100000,
+	F_ID = 0x200000,
+	F_STATUS = F_CF | F_PF | F_AF | F_ZF | F_SF | F_OF,
+};
+
+enum {
+	CR0_PE = 1, CR0_MP = 2, CR0_EM = 4, CR0_TS = 8, CR0_ET = 0x10, CR0_NE = 0x20,
+	CR0_WP = 0x10000, CR0_AM = 0x40000, CR0_NW = 0x20000000, CR0_CD = 0x40000000,
+};
+#define CR0_PG 0x80000000u
+
+enum {
+	CR4_VME = 1, CR4_PVI = 2, CR4_TSD = 4, CR4_DE = 8, CR4_PSE = 0x10, CR4_PAE = 0x20,
+	CR4_MCE = 0x40, CR4_PGE = 0x80, CR4_PCE = 0x100, CR4_OSFXSR = 0x200,
+	CR4_OSXMMEXCPT = 0x400, CR4_UMIP = 0x800, CR4_LA57 = 0x1000, CR4_FSGSBASE = 0x10000,
+	CR4_PCIDE = 0x20000, CR4_OSXSAVE = 0x40000, CR4_SMEP = 0x100000, CR4_SMAP = 0x200000,
+	CR4_PKE = 0x400000,
+};
+
+enum { EFER_SCE = 1, EFER_LME = 0x100, EFER_LMA = 0x400, EFER_NX = 0x800 };
+
+enum vector {
+	EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF, EXC_TS = 10,
+	EXC_NP, EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM,
+};
+
+/* Page-fault error code. [SDM 3 4.7] */
+enum { PF_PRESENT = 1, PF_WRITE = 2, PF_USER = 4, PF_RESERVED = 8, PF_FETCH = 16, PF_KEY = 32 };
+
+/*
+ * Bits of vcpu.mode: what decoded code depends on, besides its bytes. Blocks are keyed by it.
+ * Kept true by mode_update() after every change of CS, SS, DS, ES, CR0, CR4, EFER or CPL.
+ */
+enum {
+	MODE_CODE32 = 1,   /* default operand and address size is 32 (else 16, unless MODE_CODE64) */
+	MODE_CODE64 = 2,
+	MODE_STACK32 = 4,  /* pushes use ESP (else SP, unless MODE_CODE64) */
+	MODE_FLAT = 8,     /* CS, DS, ES, SS: base 0, limit 4 GiB, usable, writable (always in 64-bit) */
+	MODE_USER = 0x10,  /* CPL 3 */
+	MODE_PROTECTED = 0x20,
+	MODE_VM86 = 0x40,
+	MODE_LONG = 0x80,  /* EFER.LMA: IA-32e mode, compatibility mode included */
+	MODE_STEP = 0x100, /* one instruction at a time: TF, guest debug, armed DR7, interrupt shadow */
+	MODE_ALIGN = 0x200, /* CR0.AM, RFLAGS.AC and CPL 3: alignment is checked */
+};
+
+/* vcpu.requests: set by anyone, seen by the vCPU at the next block boundary. */
+enum {
+	REQUEST_EXIT = 1,       /* leave KVM_RUN with -EINTR, or look at what changed */
+	REQUEST_EVENT = 2,      /* an interrupt, NMI, INIT or SIPI may be deliverable */
+	REQUEST_TLB_FLUSH = 4,  /* drop all translations */
+	REQUEST_CLOCK = 8,      /* rewrite the kvmclock page */
+	REQUEST_TIMER = 16,     /* the LAPIC timer fired */
+	REQUEST_SHUTDOWN = 32,  /* triple fault */
+};
+
+/* Exceptions and interrupts on their way into the guest. */
+struct event {
+	uint8_t kind; /* enum event_kind */
+	uint8_t vector;
+	bool has_error;
+	uint8_t length; /* of the INT instruction that a software event resumes behind */
+	uint32_t error;
+	uint64_t payload; /* CR2 of #PF, DR6 bits of #DB */
+};
+enum event_kind { EVENT_NONE, EVENT_FAULT, EVENT_TRAP, EVENT_SOFTWARE, EVENT_INTERRUPT, EVENT_NMI };
+
+/* Lazy status flags: see interp/flags.h. */
+struct flags {
+	int64_t result;
+	uint64_t carries;
+};
+
+/* A translation: guest page -> host address, for one privilege view. See mmu/tlb.h. */
+struct tlb_entry {
+	uint64_t read, write, fetch; /* page | generation when that access may go straight through */
+	uintptr_t offset;            /* host address - linear address */
+};
+enum { TLB_ENTRIES = 1024 };
+enum tlb_view { VIEW_KERNEL, VIEW_KERNEL_AC, VIEW_USER, VIEW_COUNT }; /* _AC: RFLAGS.AC lifts SMAP */
+
+/* MMIO and PIO an unfinished instruction has already done: see mmu/io.h. */
+struct io_entry {
+	uint64_t address;
+	uint64_t value;
+	uint8_t size;
+	bool is_write, is_port;
+};
+enum { IO_LOG_ENTRIES = 16 };
+
+/* The XSAVE area in standard format, host layout, x87 to PKRU. */
+enum { XSAVE_BYTES = 4096 };
+
+struct msr_state {
+	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+	uint64_t pat, misc_enable, debugctl, tsc_adjust, spec_ctrl, arch_capabilities, xss;
+	uint64_t mtrr_default, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
+	uint64_t mcg_cap, mcg_status, mcg_ctl, mce[32 * 4];
+	uint64_t smbase, smi_count, microcode, feature_control;
+	uint64_t kvm_wall_clock, kvm_system_time, kvm_steal_time, kvm_pv_eoi, kvm_poll_control;
+	uint64_t kvm_async_pf, kvm_async_pf_int, kvm_migration_control;
+};
+
+struct insn;
+struct vm;
+struct lapic;
+struct block_cache;
+struct fpu_stubs;
+
+struct vcpu {
+	/* Hot: what nearly every instruction touches. */
+	uint64_t gpr[GPR_SLOTS];
+	struct flags flags;
+	const struct insn *insn; /* the one being executed, for RIP and fault reports */
+	uint32_t rflags;         /* all but the status flags; use rflags_get/set */
+	uint32_t mode;           /* MODE_* */
+	uint64_t rip;            /* of the current instruction when not inside a block */
+	uint64_t tlb_generation; /* low 12 bits of every valid tag */
+	struct tlb_entry *tlb_now; /* the view data accesses use: tlb[view] */
+	uint32_t requests;       /* atomic */
+	uint8_t cpl;
+
+	struct segment seg[SEGMENT_COUNT];
+	struct table_register gdt, idt;
+	uint64_t cr0, cr2, cr3, cr4, efer, xcr0;
+	uint64_t dr[8]; /* dr[4], dr[5] unused */
+	uint64_t pdptr[4];
+	struct msr_state msr;
+
+	/* Unwinding: faults and exits jump to the run loop. Registers are as before the
+	 * instruction: handlers commit only after their last memory access. */
+	jmp_buf unwind;
+	bool can_unwind;
+	struct event raised;     /* by the instruction, to be delivered */
+	struct event injected;   /* being delivered (KVM: "injected"); delivery is restartable */
+	bool nmi_pending, nmi_masked, smi_pending;
+	bool shadow_sti, shadow_mov_ss; /* interrupts wait for one instruction */
+	bool halted_by_mwait;
+	uint64_t pending_debug; /* DR6 bits of a trap due after this instruction */
+
+	/* I/O. */
+	struct io_entry io_log[IO_LOG_ENTRIES];
+	uint8_t io_done;    /* entries in the log */
+	uint8_t io_next;    /* how many of them this execution has replayed */
+	bool io_waiting;    /* the last exit was MMIO or PIO; its answer is in `run` */
+	bool exit_ready;    /* run->exit_reason is set: leave KVM_RUN */
+
+	/* Identity, ABI. */
+	struct vm *vm;
+	uint32_t index, id;
+	struct lock mutex;  /* KVM_RUN and every vCPU ioctl */
+	struct kvm_run *run;
+	bool running;       /* atomic: inside the block executor, may hold translations */
+	uint32_t mp_state;  /* KVM_MP_STATE_* */
+	bool user_interrupt_queued; /* KVM_INTERRUPT without in-kernel irqchip */
+	uint8_t user_interrupt;
+	struct kvm_guest_debug debug;
+	bool has_signal_mask;
+	uint64_t signal_mask;
+
+	/* CPUID as set by the VMM, and what decode asks of it. */
+	struct kvm_cpuid_entry2 cpuid[256];
+	uint32_t cpuid_count;
+	uint64_t features[8]; /* bit numbers: enum feature, sys/features.h */
+
+	/* Time. guest TSC = scale(host TSC) + tsc_offset. */
+	uint64_t tsc_offset, tsc_scale; /* scale: 32.32 fixed point */
+	uint32_t tsc_khz;
+	uint64_t tsc_deadline;
+	uint64_t steal_ns, left_run_at_ns;
+
+	struct tlb_entry tlb[VIEW_COUNT][TLB_ENTRIES];
+	struct block_cache *blocks; /* interp/ */
+	struct fpu_stubs *stubs;    /* fpu/ */
+	struct lapic *lapic;        /* NULL without in-kernel LAPIC */
+	bool x87_live;              /* the host's x87 unit holds the guest's state: fpu/ */
+	_Alignas(64) uint8_t xsave[XSAVE_BYTES];
+
+	uint64_t count_insns, count_blocks, count_exits, count_tlb_misses; /* statistics */
+};
+
+/* Thread-safe: sets request bits and wakes or interrupts the vCPU. */
+void vcpu_request(struct vcpu *c, uint32_t bits);
+
+static inline bool in_long_mode(const struct vcpu *c)
+{
+	return c->mode & MODE_LONG;
+}
+
+static inline bool code_is_64bit(const struct vcpu *c)
+{
+	return c->mode & MODE_CODE64;
+}
+
+#endif

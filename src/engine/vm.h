@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/* A virtual machine: memory slots, vCPUs, interrupt controllers. */
+#ifndef ENGINE_VM_H
+#define ENGINE_VM_H
+
+#include "engine/vcpu.h"
+
+struct memslot {
+	uint32_t id, flags; /* KVM_MEM_* */
+	gpa_t base;
+	uint64_t bytes;
+	uint8_t *host;
+	uint64_t *dirty; /* bitmap, NULL unless logging; set atomically */
+	/* Per page: 0 never executed; odd: decoded code exists; each write to such a page adds 1,
+	 * each first decode adds 1. A block is valid while its page's number is what it was. */
+	uint32_t *code;
+};
+
+/* Replaced as a whole; a vCPU inside the executor may use an old one until it acknowledges. */
+struct memslots {
+	uint32_t count;
+	struct memslot slot[KVM_ABI_SLOTS]; /* sorted by base */
+};
+
+struct irqchip;
+struct io_hooks;
+
+struct vm {
+	struct memslots *slots;   /* atomic pointer */
+	struct lock slots_lock;   /* writers */
+	struct vcpu *vcpu[KVM_ABI_VCPUS];
+	uint32_t vcpu_count;      /* atomic; vcpu[i] is set before it grows */
+	struct lock lock;         /* creation, irqchip set-up, hooks, clock */
+	struct lock split_lock;   /* locked accesses that no single host instruction can do */
+	struct irqchip *irqchip;  /* NULL: interrupts come from the VMM */
+	bool split_irqchip;
+	struct io_hooks *hooks;   /* ioeventfds, coalesced zones: api/ */
+	int64_t clock_offset;     /* kvmclock = port_now_ns() + this */
+	uint32_t default_tsc_khz;
+	uint32_t log;             /* VM_LOG_* */
+	uint64_t enabled_caps;    /* bit numbers private to api/ */
+	uint32_t refs;            /* atomic */
+};
+
+/*
+ * Runs until no vCPU can still use what was valid before the call: each one is outside the
+ * executor or has flushed its translations. Callers hold no lock a vCPU may want. `self` (may be
+ * NULL) is the calling vCPU, which flushes its own.
+ */
+void vm_sync_vcpus(struct vm *vm, struct vcpu *self);
+
+#endif
