@@ -180,6 +180,7 @@ struct vcpu {
 	struct tlb_entry *tlb_now; /* the view data accesses use: tlb[view] */
 	uint32_t requests;       /* atomic */
 	uint8_t cpl;
+	uint8_t link;            /* interp/: how the block was left, 0 for most handlers */
 
 	struct segment seg[SEGMENT_COUNT];
 	struct table_register gdt, idt;

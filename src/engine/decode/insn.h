@@ -19,9 +19,10 @@ enum insn_prefix { PREFIX_LOCK = 1, PREFIX_REP = 2, PREFIX_REPNE = 4, PREFIX_OPS
 struct insn {
 	op_fn *exec;
 	uint64_t imm;     /* sign-extended immediate. Far pointer: offset | selector << 32.
-	                   * ENTER: size | level << 16. Vector and x87: the stub, see fpu/ */
+	                   * ENTER: size | level << 16. Branches: target counted from the block's
+	                   * first byte. Vector and x87: the stub, see fpu/ and ops.h */
 	int64_t disp;     /* displacement; MOV moffs: the address */
-	uint16_t op;      /* enum op: the row of opcodes.def */
+	uint16_t op;      /* the row: see ops.h */
 	uint8_t start;    /* offset of the first byte from the block's */
 	uint8_t length;
 	uint8_t opsize;   /* 1, 2, 4, 8 bytes: of the operation */
@@ -46,7 +47,9 @@ static inline bool insn_has_memory(const struct insn *i)
 /*
  * Decodes one instruction for `mode` (MODE_CODE32, MODE_CODE64 matter) and the vCPU's CPUID
  * features. Always yields an executable insn: invalid bytes become #UD, over-long ones #GP.
- * Returns its length, or 0 when `available` bytes are not enough.
+ * Returns its length, or 0 when `available` bytes are not enough. `start` is taken from *out:
+ * RIP-relative displacements and branch targets count from there. Pure: fpu_prepare is the
+ * caller's.
  */
 unsigned decode(const struct vcpu *c, const uint8_t *bytes, unsigned available, uint32_t mode,
 		struct insn *out);

@@ -14,7 +14,8 @@ int fpu_init(struct vcpu *c); /* 0 or -errno */
 void fpu_fini(struct vcpu *c);
 void fpu_reset(struct vcpu *c); /* power-on; INIT leaves the state alone */
 
-/* Called by the decoder for every exec_vector and exec_x87: finds or makes the stub, in i->imm. */
+/* Called by interp/ for every decoded exec_vector and exec_x87: finds or makes the stub, in i->imm
+ * (which holds struct vector_bits until then, see decode/ops.h). */
 void fpu_prepare(const struct vcpu *c, struct insn *i, const uint8_t *bytes);
 
 /* Around KVM_RUN: the host's x87 unit may hold guest state only in between. After `leave`,

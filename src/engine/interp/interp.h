@@ -20,8 +20,13 @@ void interp_run(struct vcpu *c);
 
 int interp_init(struct vcpu *c); /* 0 or -ENOMEM */
 void interp_fini(struct vcpu *c);
-void interp_flush(struct vcpu *c);        /* drop every decoded block (CPUID changed, debug) */
-void interp_flush_lookup(struct vcpu *c); /* linear -> block shortcuts: called by tlb_flush_* */
+/* Drops every decoded block: CPUID or memory slots changed. By the vCPU's thread outside a block,
+ * or with the vCPU not running. */
+void interp_flush(struct vcpu *c);
+/* Forgets linear -> block shortcuts: called by tlb_flush_all and tlb_flush_non_global. Also makes
+ * decoded pages be compared with memory before they run again (a device may have written them). */
+void interp_flush_lookup(struct vcpu *c);
+void interp_flush_lookup_page(struct vcpu *c, gva_t address); /* the same, by tlb_flush_page */
 
 static ALWAYS_INLINE void next(struct vcpu *c, const struct insn *i)
 {
@@ -42,14 +47,25 @@ static ALWAYS_INLINE uint64_t next_rip(const struct vcpu *c, const struct insn *
 {
 	uint64_t rip = c->gpr[GPR_BLOCK] + i->start + i->length;
 
-	return c->mode & MODE_CODE64 ? rip : c->mode & MODE_CODE32 ? (uint32_t)rip : (uint32_t)rip;
+	return c->mode & MODE_CODE64 ? rip : (uint32_t)rip;
 }
 
 /* Leaves the block; the next instruction is at `rip`. */
 static ALWAYS_INLINE void end_block(struct vcpu *c, uint64_t rip)
 {
 	c->rip = rip;
+	c->link = 0;
 }
+
+/*
+ * For mmu/ and io: the running block is left after the current instruction. To be called when
+ * - a write of this vCPU hit a page with decoded code (so that the very next instruction is decoded
+ *   anew if it was changed; no unwinding needed),
+ * - a port or MMIO access was answered, from the log or at once (c->io_done is or may be non-zero):
+ *   the loop then calls io_commit before the next instruction.
+ * Handlers need not do anything. Harmless outside a block. Cheap.
+ */
+void interp_stop_after(struct vcpu *c);
 
 /* c->mode from segments, control registers and CPL; also selects the TLB view. */
 void mode_update(struct vcpu *c);
