@@ -122,6 +122,7 @@ struct event {
 	uint8_t length; /* of the INT instruction that a software event resumes behind */
 	uint32_t error;
 	uint64_t payload; /* CR2 of #PF, DR6 bits of #DB */
+	bool payload_done; /* CR2 and DR6 hold it already (set with KVM_SET_VCPU_EVENTS) */
 };
 enum event_kind { EVENT_NONE, EVENT_FAULT, EVENT_TRAP, EVENT_SOFTWARE, EVENT_INTERRUPT, EVENT_NMI };
 
@@ -197,6 +198,8 @@ struct vcpu {
 	struct event injected;   /* being delivered (KVM: "injected"); delivery is restartable */
 	bool nmi_pending, nmi_masked, smi_pending;
 	bool shadow_sti, shadow_mov_ss; /* interrupts wait for one instruction */
+	bool shadow_ending; /* the shadow covers the instruction now stepped: sys/debug.c */
+	bool step_done;     /* this instruction's single-step trap is taken or not due: sys/debug.c */
 	bool halted_by_mwait;
 	uint64_t pending_debug; /* DR6 bits of a trap due after this instruction */
 

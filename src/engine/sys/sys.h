@@ -11,7 +11,9 @@ void vcpu_reset(struct vcpu *c, bool is_init);
 /*
  * Delivers c->injected through the IVT or IDT: gates, stack switch, task gate, error code. May
  * unwind with c->raised (a fault while delivering): the run loop then calls event_combine().
- * On return c->injected.kind is EVENT_NONE and RIP is the handler's.
+ * On return c->injected.kind is EVENT_NONE and RIP is the handler's; or, after a task switch
+ * whose new task faults at once, c->raised is set (and c->injected kept for event_combine).
+ * INT instructions call this too: the rule for c->raised holds after interp_run() as well.
  */
 void event_deliver(struct vcpu *c);
 /* c->raised happened while c->injected was being delivered: leaves in c->injected the one to
@@ -48,12 +50,19 @@ void segment_to_kvm(struct kvm_segment *to, const struct segment *from);
 
 /* KVM_SET_GUEST_DEBUG or DR7 changed: recomputes whether single-stepping mode is needed. */
 void debug_changed(struct vcpu *c);
-/* Before an instruction at linear `rip`: code breakpoints. Unwinds with #DB or KVM_EXIT_DEBUG. */
+/*
+ * Around every instruction executed with MODE_STEP, whatever set it. `rip` is linear.
+ * Before it: code breakpoints; unwinds with #DB or KVM_EXIT_DEBUG. Interrupt shadows are noted.
+ */
 void debug_check_fetch(struct vcpu *c, gva_t rip);
 /* Data and I/O breakpoints: remembers the match in c->pending_debug. Called when DR7 is armed. */
 void debug_check_data(struct vcpu *c, gva_t address, unsigned size, bool is_write);
 void debug_check_port(struct vcpu *c, uint16_t port, unsigned size);
-/* After an instruction with c->pending_debug or RFLAGS.TF as it was before it. */
+/*
+ * After it completed (c->rip is the next one's; not after a fault or an exit): RF and interrupt
+ * shadows end, mode_update() is called; traps (RFLAGS.TF as it was before it, c->pending_debug)
+ * are left in c->raised, KVM_EXIT_DEBUG in c->exit_ready. Does not unwind.
+ */
 void debug_after_insn(struct vcpu *c, bool tf_before);
 
 #endif
