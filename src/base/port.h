@@ -15,6 +15,11 @@ void port_free(void *memory);
 void *port_alloc_pages(size_t bytes);
 void port_free_pages(void *memory, size_t bytes);
 
+/* Pages that can have a second address: port_share_page makes the page at `page` the one at `as`.
+ * Both must lie in port_alloc_shared areas. Freed by port_free_pages. */
+void *port_alloc_shared(size_t bytes);
+int port_share_page(void *page, void *as); /* 0 or -errno */
+
 /* Memory for generated code, mapped twice (W^X): write through one, run through the other. */
 struct port_code {
 	uint8_t *write;

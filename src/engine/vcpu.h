@@ -112,6 +112,7 @@ enum {
 	REQUEST_CLOCK = 8,      /* rewrite the kvmclock page */
 	REQUEST_TIMER = 16,     /* the LAPIC timer fired */
 	REQUEST_SHUTDOWN = 32,  /* triple fault */
+	REQUEST_CODE_FLUSH = 64, /* drop all decoded code: a slot it came from goes away */
 };
 
 /* Exceptions and interrupts on their way into the guest. */
@@ -209,14 +210,24 @@ struct vcpu {
 	uint8_t io_next;    /* how many of them this execution has replayed */
 	bool io_waiting;    /* the last exit was MMIO or PIO; its answer is in `run` */
 	bool exit_ready;    /* run->exit_reason is set: leave KVM_RUN */
+	uint16_t ports_ready; /* elements of a string IN that wait in the PIO page */
+	uint64_t io_rip;    /* where the instruction with io_waiting starts */
+	int run_result;     /* with exit_ready: what KVM_RUN returns, 0 or -errno */
+	bool split_held;    /* vm->split_lock is ours */
 
 	/* Identity, ABI. */
 	struct vm *vm;
 	uint32_t index, id;
 	struct lock mutex;  /* KVM_RUN and every vCPU ioctl */
 	struct kvm_run *run;
-	bool running;       /* atomic: inside the block executor, may hold translations */
+	bool running;       /* atomic: in KVM_RUN (but not asleep) or another ioctl: may hold
+			     * translations and pointers into memory slots */
 	uint32_t mp_state;  /* KVM_MP_STATE_* */
+	/* An interrupt or NMI waits for IF, the end of a shadow or IRET: whoever opens that window
+	 * (STI, POPF, IRET, MOV CR8, ...) then sets REQUEST_EVENT. Written by the run loop. */
+	bool event_waiting;
+	uint32_t sleeping;  /* atomic: in HLT, to be woken through `run` (api/run.c) */
+	uint8_t cr8;        /* without in-kernel LAPIC */
 	bool user_interrupt_queued; /* KVM_INTERRUPT without in-kernel irqchip */
 	uint8_t user_interrupt;
 	struct kvm_guest_debug debug;
@@ -226,6 +237,7 @@ struct vcpu {
 	/* CPUID as set by the VMM, and what decode asks of it. */
 	struct kvm_cpuid_entry2 cpuid[256];
 	uint32_t cpuid_count;
+	uint8_t physical_bits; /* MAXPHYADDR */
 	uint64_t features[8]; /* bit numbers: enum feature, sys/features.h */
 
 	/* Time. guest TSC = scale(host TSC) + tsc_offset. */
@@ -235,6 +247,7 @@ struct vcpu {
 	uint64_t steal_ns, left_run_at_ns;
 
 	struct tlb_entry tlb[VIEW_COUNT][TLB_ENTRIES];
+	uint64_t large_pages, huge_pages; /* Bloom bits of 2M and 1G pages in the TLB: mmu/tlb.c */
 	struct block_cache *blocks; /* interp/ */
 	struct fpu_stubs *stubs;    /* fpu/ */
 	struct lapic *lapic;        /* NULL without in-kernel LAPIC */

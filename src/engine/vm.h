@@ -14,6 +14,7 @@ struct memslot {
 	/* Per page: 0 never executed; odd: decoded code exists; each write to such a page adds 1,
 	 * each first decode adds 1. A block is valid while its page's number is what it was. */
 	uint32_t *code;
+	uint64_t *written; /* bitmap: some vCPU may hold a write translation of the page */
 };
 
 /* Replaced as a whole; a vCPU inside the executor may use an old one until it acknowledges. */
@@ -43,6 +44,9 @@ struct vm {
 };
 
 /*
+ * Who may use vm->slots and what it points to: a thread with its vCPU's `running` set (all of
+ * KVM_RUN but sleeping, and every vCPU ioctl), or the holder of slots_lock. No other thread.
+ *
  * Runs until no vCPU can still use what was valid before the call: each one is outside the
  * executor or has flushed its translations. Callers hold no lock a vCPU may want. `self` (may be
  * NULL) is the calling vCPU, which flushes its own.

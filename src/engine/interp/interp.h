@@ -13,10 +13,15 @@
 #include "engine/unwind.h"
 
 /*
- * Runs guest code until c->requests is non-zero, c->exit_ready is set, the vCPU halts, or an event
+ * Runs guest code until c->requests is non-zero, c->run->immediate_exit is set (looked at with
+ * c->requests: the VMM's signal handlers set it), c->exit_ready is set, the vCPU halts, or an event
  * is to be delivered (c->raised). Call with c->rip valid; it is valid again after.
  */
 void interp_run(struct vcpu *c);
+
+/* Exactly one instruction (of a REP: at least one iteration), whatever c->requests says. It
+ * finishes an instruction whose I/O the VMM has answered, also when KVM_RUN is to return at once. */
+void interp_step(struct vcpu *c);
 
 int interp_init(struct vcpu *c); /* 0 or -ENOMEM */
 void interp_fini(struct vcpu *c);

@@ -6,6 +6,10 @@
  * the start, and the accesses it had already done are answered from c->io_log. So handlers are
  * written as if every access returned at once. The log is emptied when an instruction, or one
  * iteration of a REP, completes (io_commit).
+ *
+ * A write does not unwind: it sets c->exit_ready, the instruction completes, and the executor leaves
+ * after it (interp_stop_after). The next access finds exit_ready set and unwinds. So RIP at a write
+ * exit is behind the instruction, as with the kernel's KVM, and at a read exit on it.
  */
 #ifndef ENGINE_IO_H
 #define ENGINE_IO_H

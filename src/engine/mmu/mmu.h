@@ -66,8 +66,8 @@ void mem_check_write(struct vcpu *c, gva_t address, unsigned size);
  * mem_read + mem_write between split_lock() and split_unlock().
  */
 void *mem_rmw_pointer(struct vcpu *c, gva_t address, unsigned size);
-void split_lock(struct vcpu *c);   /* dropped by unwinding too */
-void split_unlock(struct vcpu *c);
+void split_lock(struct vcpu *c);
+void split_unlock(struct vcpu *c); /* harmless when not held: unwinding calls it always */
 
 /*
  * For REP string instructions: a host pointer good for *bytes (>= 1, up to the end of the page)
@@ -90,7 +90,8 @@ void mem_write_as(struct vcpu *c, uint8_t cpl, gva_t address, unsigned size, uin
 const uint8_t *mmu_fetch(struct vcpu *c, gva_t address, unsigned *bytes, gpa_t *gpa,
 			 uint32_t **page_code);
 /* The page's bytes are about to be decoded: from now on writes to it are seen. Returns the
- * number blocks are to be stamped with. May wait for other vCPUs to drop their write entries. */
+ * number blocks are to be stamped with. May wait for other vCPUs to drop their write entries, and
+ * then unwinds (RESTART): `page_code` and host pointers may have gone stale meanwhile. */
 uint32_t mmu_watch_code(struct vcpu *c, gpa_t gpa, uint32_t *page_code);
 
 /* Translations. */
