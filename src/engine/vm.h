@@ -37,6 +37,15 @@ struct vm {
 	bool split_irqchip;
 	struct io_hooks *hooks;   /* ioeventfds, coalesced zones: api/ */
 	int64_t clock_offset;     /* kvmclock = port_now_ns() + this */
+	/* irqchip/clock.c, under `lock`. kvmclock was clock_ns when the host's TSC was clock_tsc (0:
+	 * no vCPU has asked yet). TSCs written within a second of each other become one: the last
+	 * such value, the host's TSC then, the offset they got and their rate. */
+	uint64_t clock_tsc, clock_ns;
+	uint64_t tsc_written, tsc_written_host, tsc_shared_offset;
+	uint32_t tsc_shared_khz;
+	uint32_t boot_cpu_id;     /* KVM_SET_BOOT_CPU_ID */
+	bool x2apic_long_ids;     /* KVM_X2APIC_API_USE_32BIT_IDS */
+	bool x2apic_no_broadcast; /* KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK */
 	uint32_t default_tsc_khz;
 	uint32_t log;             /* VM_LOG_* */
 	uint64_t enabled_caps;    /* bit numbers private to api/ */

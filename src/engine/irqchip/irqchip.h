@@ -51,6 +51,13 @@ void lapic_timer_fired(struct vcpu *c);        /* REQUEST_TIMER */
 bool irq_pending(struct vcpu *c);              /* LAPIC or PIC has something above TPR/ISR */
 int irq_acknowledge(struct vcpu *c);           /* its vector, now in service; -1: it went away */
 bool lapic_take_nmi(struct vcpu *c);           /* an NMI arrived through the APIC bus */
+bool lapic_take_unhalt(struct vcpu *c);        /* KVM_HC_KICK_CPU: leave HLT without an interrupt */
+bool lapic_take_smi(struct vcpu *c);           /* an SMI arrived through the APIC bus */
+int lapic_take_eoi_exit(struct vcpu *c);       /* split: vector for KVM_EXIT_IOAPIC_EOI, or -1 */
+bool lapic_accepts_pic(const struct vcpu *c);  /* LINT0 lets an ExtINT through (or no LAPIC) */
+/* When the LAPIC timer is due (UINT64_MAX: never). A halted vCPU may sleep until then itself and
+ * call lapic_timer_fired(). */
+uint64_t lapic_timer_deadline_ns(const struct vcpu *c);
 /* INIT and SIPI: applies them (vcpu_reset, start address, mp_state). */
 void lapic_accept_events(struct vcpu *c);
 
@@ -63,7 +70,9 @@ void pv_run_entered(struct vcpu *c);  /* steal time */
 void pv_run_left(struct vcpu *c);
 uint64_t vcpu_tsc(const struct vcpu *c); /* the guest's time-stamp counter now */
 void vcpu_tsc_write(struct vcpu *c, uint64_t value, bool host);
+void vcpu_tsc_adjust_write(struct vcpu *c, uint64_t value, bool host); /* IA32_TSC_ADJUST */
 int vcpu_set_tsc_khz(struct vcpu *c, uint32_t khz);
+int pv_clock_pause(struct vcpu *c); /* KVM_KVMCLOCK_CTRL */
 void vm_clock_get(struct vm *vm, struct kvm_clock_data *data);
 void vm_clock_set(struct vm *vm, const struct kvm_clock_data *data);
 
