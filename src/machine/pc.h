@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The PC: i440FX, PIIX3, and everything around them. */
+#ifndef MACHINE_PC_H
+#define MACHINE_PC_H
+
+#include "core/board.h"
+
+enum { PC_SERIALS = 4, PC_IDE_UNITS = 4, PC_FLOPPIES = 2, PC_MAX_VCPUS = 16 };
+
+struct pc_options {
+	uint64_t ram_bytes;
+	unsigned vcpus;
+	const char *cpu_settings; /* for reports only */
+	const char *name;
+	uint8_t uuid[16];
+	bool has_uuid;
+
+	/* Firmware: a file name looked up in `firmware_dirs` (colon-separated) or a path. */
+	const char *firmware, *firmware_dirs;
+	bool defaults;          /* serial, parallel, floppy, VGA as an ordinary PC has them */
+	const char *vga;        /* device name, NULL for none */
+	const char *serial[PC_SERIALS]; /* chardev ids, NULL: no such port */
+	const char *parallel;
+	const char *ide[PC_IDE_UNITS];  /* settings of an ide-hd or ide-cd, "ide-cd,drive=cd0" */
+	const char *floppy[PC_FLOPPIES]; /* block ids */
+	const char *boot_order;  /* "cad" */
+	const char *boot_list;   /* newline-separated firmware device paths, or NULL */
+	bool boot_menu, boot_strict;
+	bool hpet, acpi, vmport, pit, i8042;
+
+	/* Direct boot, without firmware. */
+	const char *kernel, *initrd, *append;
+};
+
+void pc_options_init(struct pc_options *options);
+/* Creates the board's devices. The board is new and locked. */
+int pc_build(struct board *board, const struct pc_options *options, struct err *err);
+/* Opens a firmware file: the descriptor, or -errno with a sentence naming the Debian package. */
+int pc_open_firmware(const struct pc_options *options, const char *name, struct err *err);
+
+#endif
