@@ -252,7 +252,6 @@ struct vcpu {
 	struct fpu_stubs *stubs;    /* fpu/ */
 	struct lapic *lapic;        /* NULL without in-kernel LAPIC */
 	uint64_t apic_base;         /* IA32_APIC_BASE; written by this vCPU, read by senders: irqchip/ */
-	uint8_t cr8;                /* without in-kernel LAPIC */
 	bool clock_paused;          /* KVM_KVMCLOCK_CTRL: told to the guest with the next update */
 	bool x87_live;              /* the host's x87 unit holds the guest's state: fpu/ */
 	_Alignas(64) uint8_t xsave[XSAVE_BYTES];

@@ -17,11 +17,18 @@ void fpu_reset(struct vcpu *c); /* power-on; INIT leaves the state alone */
 /* Called by interp/ for every decoded exec_vector and exec_x87: finds or makes the stub, in i->imm
  * (which holds struct vector_bits until then, see decode/ops.h). */
 void fpu_prepare(const struct vcpu *c, struct insn *i, const uint8_t *bytes);
+/* Called by interp_flush: no decoded block, so no stub, is in use any more. When their memory has
+ * run out, fpu/ sets REQUEST_CODE_FLUSH and restarts the instruction. */
+void fpu_forget_stubs(struct vcpu *c);
 
 /* Around KVM_RUN: the host's x87 unit may hold guest state only in between. After `leave`,
  * c->xsave is complete. */
 void fpu_enter(struct vcpu *c);
 void fpu_leave(struct vcpu *c);
+/* KVM_SET_XSAVE: takes over an area in standard format; components whose XSTATE_BV bit is clear
+ * get their initial values. In c->xsave itself every XSTATE_BV bit is always set. False: reserved
+ * bits in MXCSR, XSTATE_BV or XCOMP_BV; nothing was changed. */
+bool fpu_load_area(struct vcpu *c, const uint8_t *area);
 
 /* Layout of c->xsave: standard format; 0 where this host or guest lacks the component. */
 unsigned xsave_offset(unsigned component);
