@@ -95,7 +95,8 @@ enum {
 	MODE_CODE32 = 1,   /* default operand and address size is 32 (else 16, unless MODE_CODE64) */
 	MODE_CODE64 = 2,
 	MODE_STACK32 = 4,  /* pushes use ESP (else SP, unless MODE_CODE64) */
-	MODE_FLAT = 8,     /* CS, DS, ES, SS: base 0, limit 4 GiB, usable, writable (always in 64-bit) */
+	MODE_FLAT = 8,     /* 64-bit code, or CS, DS, ES, SS: base 0, limit 4 GiB, usable, writable;
+			    * never together with MODE_ALIGN */
 	MODE_USER = 0x10,  /* CPL 3 */
 	MODE_PROTECTED = 0x20,
 	MODE_VM86 = 0x40,

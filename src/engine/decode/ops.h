@@ -72,6 +72,18 @@ enum op_imm {
 	IMM_88,     /* two bytes: EXTRQ, INSERTQ */
 };
 
+/* op_info.opsize: how insn.opsize follows from mode and prefixes. */
+enum op_size {
+	SIZE_V,   /* 2, 4 (66 toggles), 8 with REX.W */
+	SIZE_B,   /* 1 */
+	SIZE_D64, /* 8 in 64-bit mode, 2 with 66; else as SIZE_V */
+	SIZE_F64, /* 8 in 64-bit mode whatever the prefixes; else as SIZE_V */
+	SIZE_Y,   /* 4, or 8 with REX.W or VEX.W in 64-bit mode; 66 does not matter */
+	SIZE_N,   /* 8 in 64-bit mode, else 4 */
+	SIZE_W,   /* 2 */
+	SIZE_Z,   /* 2 or 4: SIZE_V without 8 */
+};
+
 /* op_info.flags */
 enum op_flag {
 	OP_MODRM = 1,
@@ -106,15 +118,15 @@ enum op_flag {
 	OP_VSIB64 = 0x2000000,      /* indices are 64 bits */
 	OP_SCATTER = 0x4000000,
 	OP_ALIGNED = 0x8000000,     /* memory operand must be naturally aligned: #GP */
-	OP_UNALIGNED = 0x10000000,  /* legacy SSE form that has no alignment requirement */
-	OP_DEFAULT64 = 0x20000000,  /* opsize is 8 (or 2) in 64-bit mode */
-	OP_FORCE64 = 0x40000000,    /* opsize is 8 in 64-bit mode whatever the prefixes */
+	OP_NO_VL = 0x10000000,      /* EVEX.128 that needs no AVX512VL */
+	OP_SIZED = 0x20000000,      /* exec is a table by form and size */
+	OP_STACK = 0x40000000,      /* PUSH, POP, CALL, RET, ...: implicit SS:rSP */
 };
 #define OP_ANY_VSIB (OP_VSIB32 | OP_VSIB64)
 
 struct op_info {
 	const char *mnemonic;
-	op_fn *const *exec;       /* one handler, or sixteen by form and size: decode/handlers.h */
+	op_fn *const *exec;       /* one handler, or with OP_SIZED eight: [memory form][1, 2, 4, 8] */
 	uint32_t match;           /* which encodings the row is for: decode/opcodes.def */
 	uint32_t flags;           /* enum op_flag */
 	uint16_t flags_read;      /* RFLAGS bits, F_* */
@@ -127,6 +139,7 @@ struct op_info {
 	uint8_t mem;              /* enum op_memory */
 	uint8_t imm;              /* enum op_imm */
 	uint8_t element;          /* bytes: broadcast, masking, gather; 0 where it does not matter */
+	uint8_t opsize;           /* enum op_size */
 	uint8_t arg;              /* for the handler: PUSH/POP/LxS segment register, condition, ... */
 };
 

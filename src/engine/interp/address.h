@@ -26,13 +26,15 @@ gva_t linear_address_checked(struct vcpu *c, unsigned seg, uint64_t offset, unsi
 static ALWAYS_INLINE gva_t linear_address(struct vcpu *c, unsigned seg, uint64_t offset,
 					  unsigned size, enum access access)
 {
-	if (likely(c->mode & MODE_FLAT) && seg < FS) {
+	if (likely(c->mode & MODE_FLAT) && 0xd >> seg & 1) { /* DS, ES, SS */
 		/* 64-bit: a non-canonical address never hits the TLB; the slow path faults.
 		 * 32-bit: an access that wraps at 4 GiB does not hit either. */
 		return offset;
 	}
 	return linear_address_checked(c, seg, offset, size, access);
 }
+
+bool address_is_canonical(const struct vcpu *c, gva_t address);
 
 static ALWAYS_INLINE gva_t operand_address(struct vcpu *c, const struct insn *i, unsigned size,
 					   enum access access)
