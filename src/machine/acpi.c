@@ -245,8 +245,9 @@ void acpi_place(struct acpi_tables *acpi, uint64_t gpa)
 /* The script's entries: a command and its arguments, 128 bytes each. */
 static uint8_t *script_entry(struct buffer *script, uint32_t command)
 {
-	uint8_t *entry = script->data + buffer_add(script, NULL, SCRIPT_ENTRY);
+	uint8_t *entry;
 
+	buffer_add(script, NULL, SCRIPT_ENTRY);
 	entry = script->data + script->size - SCRIPT_ENTRY;
 	store_le32(entry, command);
 	return entry + 4;
