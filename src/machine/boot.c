@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "core/pci.h"
 #include "machine/layout.h"
+#include "machine/smbios.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -101,27 +102,29 @@ int read_file(const char *what, const char *path, uint64_t limit, struct buffer 
 	return 0;
 }
 
-static int add_acpi(struct boot_image *image, const struct pc_options *options, struct err *err)
+/* ACPI tables at the end of low RAM; what points to them, and SMBIOS, where firmware would be. */
+static int add_tables(struct boot_image *image, const struct pc_options *options, struct err *err)
 {
 	uint64_t at = low_ram(options->ram_bytes) - ACPI_ROOM;
-	uint8_t ebda_pointer[2];
+	struct buffer area = { 0 }, smbios = { 0 }, anchor = { 0 };
 	struct acpi_tables acpi;
-	struct buffer ebda = { 0 };
 	int error;
 
 	acpi_build(&acpi, options);
 	acpi_place(&acpi, at);
+	smbios_build(options, &smbios, &anchor);
+	smbios_place(&anchor, BOOT_TABLES + 64);
+	buffer_add(&area, acpi.rsdp.data, acpi.rsdp.size);
+	buffer_align(&area, 32);
+	buffer_add(&area, anchor.data, anchor.size);
+	buffer_align(&area, 64);
+	buffer_add(&area, smbios.data, smbios.size);
 	error = boot_add(image, at, &acpi.tables, err);
-	/* The extended BIOS data area is where a kernel looks for the RSDP first. */
-	store_le16(ebda_pointer, BOOT_EBDA >> 4);
-	buffer_add_number(&ebda, 1, 2); /* its size in KiB */
-	buffer_align(&ebda, 16);
-	buffer_add(&ebda, acpi.rsdp.data, acpi.rsdp.size);
 	if (!error)
-		error = boot_add(image, BOOT_EBDA, &ebda, err);
-	if (!error)
-		error = boot_add_copy(image, 0x40e, ebda_pointer, 2, err);
-	buffer_free(&ebda);
+		error = boot_add(image, BOOT_TABLES, &area, err);
+	buffer_free(&area);
+	buffer_free(&smbios);
+	buffer_free(&anchor);
 	acpi_free(&acpi);
 	return error;
 }
@@ -144,7 +147,7 @@ int boot_prepare(struct boot_image *image, const struct pc_options *options, str
 			      "\"%s\" is not a kernel this can start (Linux bzImage or vmlinux, or a multiboot image)",
 			      options->kernel);
 	buffer_free(&kernel);
-	return loaded < 0 ? loaded : add_acpi(image, options, err);
+	return loaded < 0 ? loaded : add_tables(image, options, err);
 }
 
 struct kernel_loader {

@@ -33,7 +33,8 @@ struct boot_image {
 
 /* Where a direct boot puts its own things. */
 enum {
-	BOOT_EBDA = 0x9fc00,
+	BOOT_EBDA = 0x9fc00,   /* reserved as firmware would */
+	BOOT_TABLES = 0xf0000, /* RSDP, SMBIOS */
 	BOOT_PARAMS = 0x10000,
 	BOOT_COMMAND_LINE = 0x20000,
 	BOOT_COMMAND_LINE_MAX = 0x10000,

@@ -104,7 +104,7 @@ static int finish(struct linux_boot *boot, bool is_64bit, struct err *err)
 	boot->params[BP_LOADER] = 0xff; /* no assigned number */
 	boot->params[BP_E820_COUNT] = count;
 	memcpy(boot->params + BP_E820, map, count * sizeof(map[0]));
-	store_le64(boot->params + BP_ACPI_RSDP, BOOT_EBDA + 16);
+	store_le64(boot->params + BP_ACPI_RSDP, BOOT_TABLES);
 	store_le16(boot->params + BP_VGA_MODE, 0xffff); /* normal */
 	error = add_command_line(boot, err);
 	if (!error)

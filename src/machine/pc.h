@@ -35,7 +35,5 @@ struct pc_options {
 void pc_options_init(struct pc_options *options);
 /* Creates the board's devices. The board is new and locked. */
 int pc_build(struct board *board, const struct pc_options *options, struct err *err);
-/* Opens a firmware file: the descriptor, or -errno with a sentence naming the Debian package. */
-int pc_open_firmware(const struct pc_options *options, const char *name, struct err *err);
 
 #endif

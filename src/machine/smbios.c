@@ -149,3 +149,21 @@ void smbios_build(const struct pc_options *options, struct buffer *tables, struc
 	store_le16(t + 28, s.count);
 	t[30] = 0x28;
 }
+
+static uint8_t sum(const uint8_t *bytes, size_t count)
+{
+	uint8_t total = 0;
+
+	for (size_t i = 0; i < count; i++)
+		total += bytes[i];
+	return total;
+}
+
+void smbios_place(struct buffer *anchor, uint32_t gpa)
+{
+	uint8_t *t = anchor->data;
+
+	store_le32(t + 24, gpa);
+	t[21] -= sum(t + 16, 15);
+	t[4] -= sum(t, 31);
+}

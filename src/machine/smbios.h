@@ -9,4 +9,7 @@
 /* The structures and the entry point that describes them, as fw_cfg's etc/smbios/ files. */
 void smbios_build(const struct pc_options *options, struct buffer *tables, struct buffer *anchor);
 
+/* Without firmware: the entry point for structures at gpa. */
+void smbios_place(struct buffer *anchor, uint32_t gpa);
+
 #endif
