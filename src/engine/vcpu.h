@@ -211,6 +211,7 @@ struct vcpu {
 	uint8_t io_next;    /* how many of them this execution has replayed */
 	bool io_waiting;    /* the last exit was MMIO or PIO; its answer is in `run` */
 	bool exit_ready;    /* run->exit_reason is set: leave KVM_RUN */
+	uint16_t ports_wanted; /* elements of a string IN the VMM was asked for */
 	uint16_t ports_ready; /* elements of a string IN that wait in the PIO page */
 	uint64_t io_rip;    /* where the instruction with io_waiting starts */
 	int run_result;     /* with exit_ready: what KVM_RUN returns, 0 or -errno */

@@ -15,6 +15,7 @@ struct memslot {
 	 * each first decode adds 1. A block is valid while its page's number is what it was. */
 	uint32_t *code;
 	uint64_t *written; /* bitmap: some vCPU may hold a write translation of the page */
+	uint64_t *probed;  /* bitmap: the VMM's memory was found to be there */
 };
 
 /* Replaced as a whole; a vCPU inside the executor may use an old one until it acknowledges. */
@@ -35,7 +36,10 @@ struct vm {
 	struct lock split_lock;   /* locked accesses that no single host instruction can do */
 	struct irqchip *irqchip;  /* NULL: interrupts come from the VMM */
 	bool split_irqchip;
-	struct io_hooks *hooks;   /* ioeventfds, coalesced zones: api/ */
+	struct io_hooks *hooks;   /* ioeventfds, coalesced zones: atomic pointer, as slots: api/hooks.h */
+	struct kvm_coalesced_mmio_ring *ring; /* the page all vCPUs share; under ring_lock */
+	struct lock ring_lock;
+	uint32_t code_syncs;      /* atomic: mmu_watch_code calls under way */
 	int64_t clock_offset;     /* kvmclock = port_now_ns() + this */
 	/* irqchip/clock.c, under `lock`. kvmclock was clock_ns when the host's TSC was clock_tsc (0:
 	 * no vCPU has asked yet). TSCs written within a second of each other become one: the last
@@ -61,5 +65,7 @@ struct vm {
  * NULL) is the calling vCPU, which flushes its own.
  */
 void vm_sync_vcpus(struct vm *vm, struct vcpu *self);
+/* The same, and decoded code has been dropped too (a slot goes away). */
+void vm_sync_code(struct vm *vm);
 
 #endif

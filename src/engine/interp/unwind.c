@@ -8,10 +8,11 @@
 #include "engine/unwind.h"
 
 #include "base/port.h"
-#include "engine/vm.h"
+#include "engine/mmu/mmu.h"
 
 static NORETURN void unwind(struct vcpu *c, enum unwind_reason reason)
 {
+	split_unlock(c);
 	longjmp(c->unwind, reason);
 }
 

@@ -23,11 +23,15 @@ void port_write(struct vcpu *c, uint16_t port, unsigned size, uint32_t value);
 
 /*
  * REP INS/OUTS in one exit: up to `count` elements of `size` bytes (at most a page in all).
- * port_read_many returns how many elements it put in `to`; port_write_many how many it took.
+ * port_read_many returns how many elements it put in `to`; port_write_many how many it took. The
+ * caller updates its registers by that before its next access.
  */
 unsigned port_read_many(struct vcpu *c, uint16_t port, unsigned size, void *to, unsigned count);
 unsigned port_write_many(struct vcpu *c, uint16_t port, unsigned size, const void *from,
 			 unsigned count);
+
+/* KVM_RUN again: takes the VMM's answer. True: the instruction at c->rip is to be finished first. */
+bool io_complete(struct vcpu *c);
 
 static inline void io_commit(struct vcpu *c)
 {
