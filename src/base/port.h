@@ -31,6 +31,8 @@ void port_code_free(struct port_code *code);
 
 uint64_t port_now_ns(void);  /* monotonic */
 uint64_t port_wall_ns(void); /* since 1970, UTC */
+/* How long the calling thread has waited for a processor in all; 0 where the host won't say. */
+uint64_t port_run_delay_ns(void);
 uint64_t port_tsc(void);     /* the host's time-stamp counter */
 uint32_t port_tsc_khz(void); /* of the host's TSC, measured once */
 void port_random(void *to, size_t bytes);

@@ -246,7 +246,7 @@ struct vcpu {
 	uint64_t tsc_offset, tsc_scale; /* scale: 32.32 fixed point */
 	uint32_t tsc_khz;
 	uint64_t tsc_deadline;
-	uint64_t steal_ns, left_run_at_ns;
+	uint64_t steal_ns, steal_base_ns, left_run_at_ns; /* steal time: irqchip/pv.c */
 
 	struct tlb_entry tlb[VIEW_COUNT][TLB_ENTRIES];
 	uint64_t large_pages, huge_pages; /* Bloom bits of 2M and 1G pages in the TLB: mmu/tlb.c */

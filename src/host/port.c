@@ -129,6 +129,19 @@ uint64_t port_wall_ns(void)
 	return clock_ns(CLOCK_REALTIME);
 }
 
+uint64_t port_run_delay_ns(void)
+{
+	unsigned long long ran, waited = 0;
+	FILE *file = fopen("/proc/thread-self/schedstat", "re");
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%llu %llu", &ran, &waited) != 2)
+		waited = 0;
+	fclose(file);
+	return waited;
+}
+
 uint64_t port_tsc(void)
 {
 	return __rdtsc();
