@@ -9,7 +9,7 @@
 enum feature {
 	FEATURE_NONE, /* every processor has it */
 #define FEATURE(name, leaf, subleaf, reg, bit) FEATURE_##name,
-#include "engine/sys/features.def"
+#include "base/cpu_features.def"
 #undef FEATURE
 	FEATURE_COUNT,
 };

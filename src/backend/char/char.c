@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Byte streams by name: stdio, file, pty, null, ringbuf; sockets are in socket.c.
+ *
+ * Not modelled: udp, braille, spice channels; websocket and TLS sockets.
+ */
+#include "backend/char/char.h"
+
+#include "backend/char/socket.h"
+#include "backend/char/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+static struct termios terminal_before;
+static volatile bool terminal_is_raw;
+
+void terminal_restore(void)
+{
+	if (terminal_is_raw)
+		tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+	terminal_is_raw = false;
+}
+
+static void terminal_make_raw(bool signals)
+{
+	struct termios raw;
+
+	if (tcgetattr(STDIN_FILENO, &terminal_before))
+		return;
+	raw = terminal_before;
+	cfmakeraw(&raw);
+	raw.c_oflag |= OPOST; /* a guest's log lines end in \n alone now and then */
+	if (signals)
+		raw.c_lflag |= ISIG;
+	terminal_is_raw = true;
+	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+}
+
+static int open_stdio(struct board *board, struct loop *loop, const char *id,
+		      struct options *options, struct err *err)
+{
+	static const char *user;
+	struct stream_options o = { .id = id, .in = STDIN_FILENO, .out = STDOUT_FILENO,
+				    .keeps_open = true };
+	bool signals;
+	int error = options_bool(options, "signal", false, &signals, err);
+
+	if (!error)
+		error = options_bool(options, "mux", false, &o.mux, err);
+	if (!error)
+		error = options_check(options, err);
+	if (error)
+		return error;
+	if (user)
+		return fail(err, EBUSY, "the terminal is used twice: by \"%s\" and \"%s\"", user, id);
+	user = strdup(id);
+	if (isatty(STDIN_FILENO))
+		terminal_make_raw(signals);
+	return stream_new(board, loop, &o, "stdio", err) ? 0 : -err->code;
+}
+
+static int open_file(struct board *board, struct loop *loop, const char *id,
+		     struct options *options, struct err *err)
+{
+	struct stream_options o = { .id = id, .in = -1 };
+	const char *path = options_get(options, "path");
+	bool append;
+	int error = options_bool(options, "append", false, &append, err);
+
+	if (!error)
+		error = options_bool(options, "mux", false, &o.mux, err);
+	if (!error)
+		error = options_check(options, err);
+	if (error)
+		return error;
+	if (!path)
+		return fail(err, EINVAL, "-chardev file needs path=");
+	o.out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0644);
+	if (o.out < 0)
+		return fail(err, errno, "cannot write \"%s\": %s", path, strerror(errno));
+	return stream_new(board, loop, &o, "file", err) ? 0 : -err->code;
+}
+
+static int open_pty(struct board *board, struct loop *loop, const char *id,
+		    struct options *options, struct err *err)
+{
+	struct stream_options o = { .id = id };
+	struct termios raw;
+	int error = options_bool(options, "mux", false, &o.mux, err), peer;
+
+	if (!error)
+		error = options_check(options, err);
+	if (error)
+		return error;
+	o.in = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (o.in < 0 || grantpt(o.in) || unlockpt(o.in))
+		return fail(err, errno, "cannot make a pseudo-terminal: %s", strerror(errno));
+	/* Holding the other end open keeps reads from failing while nobody is connected. */
+	peer = open(ptsname(o.in), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (peer >= 0 && !tcgetattr(peer, &raw)) {
+		cfmakeraw(&raw);
+		tcsetattr(peer, TCSANOW, &raw);
+	}
+	printf("char device redirected to %s (label %s)\n", ptsname(o.in), id);
+	fflush(stdout);
+	o.out = dup(o.in);
+	return stream_new(board, loop, &o, "pty", err) ? 0 : -err->code;
+}
+
+static int open_null(struct board *board, struct loop *loop, const char *id,
+		     struct options *options, struct err *err)
+{
+	struct stream_options o = { .id = id, .in = -1, .out = -1 };
+	int error = options_bool(options, "mux", false, &o.mux, err);
+
+	if (!error)
+		error = options_check(options, err);
+	return error ? error : stream_new(board, loop, &o, "null", err) ? 0 : -err->code;
+}
+
+static const struct {
+	const char *name;
+	int (*open)(struct board *board, struct loop *loop, const char *id,
+		    struct options *options, struct err *err);
+} backends[] = {
+	{ "stdio", open_stdio }, { "file", open_file }, { "pty", open_pty },
+	{ "null", open_null },   { "socket", socket_chardev_open },
+};
+
+int chardev_open(struct board *board, struct loop *loop, struct options *options, struct err *err)
+{
+	const char *name = options_get(options, "backend"), *id = options_get(options, "id");
+
+	if (!id)
+		return fail(err, EINVAL, "-chardev \"%s\" needs id=", name ? name : "");
+	for (unsigned i = 0; name && i < ARRAY_LEN(backends); i++)
+		if (!strcmp(name, backends[i].name))
+			return backends[i].open(board, loop, id, options, err);
+	return fail(err, EINVAL, "there is no chardev \"%s\"; use stdio, file, pty, socket or null",
+		    name ? name : "");
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The choice of accelerator: see accel.h. */
+#include "manage/accel.h"
+
+#include "host/kvm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct kvm *open_proved(struct err *why)
+{
+	struct kvm *kvm = kvm_open_host("/dev/kvm", why);
+
+	if (kvm && !kvm_prove(kvm, why)) {
+		kvm_close(kvm);
+		return NULL;
+	}
+	return kvm;
+}
+
+struct kvm *accel_open(const struct config *config, bool quiet, struct err *err)
+{
+	const char *list = config->accel ? config->accel : "kvm:soft";
+	struct err why = { 0 };
+
+	while (*list) {
+		size_t length = strcspn(list, ":");
+		struct kvm *kvm = NULL;
+
+		if (length == 3 && !strncmp(list, "kvm", 3)) {
+			kvm = open_proved(&why);
+		} else if ((length == 4 && !strncmp(list, "soft", 4)) ||
+			   (length == 3 && !strncmp(list, "tcg", 3))) {
+			kvm = kvm_open_engine(&config->engine, &why);
+			if (kvm && why.code && !quiet)
+				fprintf(stderr, "kelvin: using the software engine: %s\n", why.text);
+		} else {
+			fail(err, EINVAL, "there is no accelerator \"%.*s\"; use kvm or soft",
+			     (int)length, list);
+			return NULL;
+		}
+		if (kvm)
+			return kvm;
+		list += length + (list[length] == ':');
+	}
+	*err = why;
+	return NULL;
+}

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The command line: rows of cmdline.def, and the options that need more than a place to be put. */
+#include "core/options.h"
+#include "manage/config.h"
+#include "manage/cpu.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum taking { TAKE_SECTION, TAKE_FLAG, TAKE_TEXT, TAKE_LIST, TAKE_CALL };
+
+struct row {
+	const char *name;
+	enum taking taking;
+	size_t offset;
+	int (*call)(struct config *config, const char *name, const char *value, struct err *err);
+	const char *argument, *help;
+};
+
+void config_init(struct config *config)
+{
+	*config = (struct config){ .sockets = 1, .cores = 1, .threads = 1, .quits_on_panic = true };
+	pc_options_init(&config->pc);
+	config->engine.translator = 1;
+}
+
+void texts_add(struct texts *texts, const char *text)
+{
+	texts->list = realloc(texts->list, (texts->count + 1) * sizeof(*texts->list));
+	if (!texts->list || !(texts->list[texts->count++] = strdup(text)))
+		abort();
+}
+
+static void texts_free(struct texts *texts)
+{
+	for (unsigned i = 0; i < texts->count; i++)
+		free(texts->list[i]);
+	free(texts->list);
+}
+
+void config_free(struct config *config)
+{
+	struct texts *all[] = { &config->drives,    &config->devices,   &config->netdevs,
+				&config->nics,      &config->chardevs,  &config->serials,
+				&config->parallels, &config->monitors,  &config->qmps,
+				&config->mons,      &config->globals,   &config->objects,
+				&config->fw_cfgs,   &config->blockdevs };
+
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+		texts_free(all[i]);
+}
+
+static int irqchip_kind(struct config *config, const char *kind, struct err *err)
+{
+	if (!kind || !strcmp(kind, "on"))
+		return 0;
+	if (strcmp(kind, "split"))
+		return fail(err, ENOTSUP, "kernel_irqchip=%s is not supported; use on or split", kind);
+	config->split_irqchip = true;
+	return 0;
+}
+
+static int opt_machine(struct config *config, const char *name, const char *value,
+		       struct err *err)
+{
+	static const char *const accepted[] = { "graphics", "usb", "dump-guest-core", "mem-merge",
+						"smm", "vmport", "memory-backend", "hpet" };
+	struct options options;
+	const char *type, *accel;
+	int error = options_parse(&options, "-machine", value, "type", err);
+
+	type = options_get(&options, "type");
+	if (!error && type && strcmp(type, "pc") && strncmp(type, "pc-i440fx", 9)) {
+		bool help = !strcmp(type, "help");
+
+		if (help)
+			puts("pc                   Standard PC (i440FX + PIIX) (default)");
+		config->done |= help;
+		if (!help)
+			error = fail(err, ENODEV, "there is no machine \"%s\"; use pc", type);
+	}
+	accel = options_get(&options, "accel");
+	if (accel)
+		config->accel = strdup(accel);
+	if (!error)
+		error = irqchip_kind(config, options_get(&options, "kernel_irqchip"), err);
+	if (!error)
+		error = options_bool(&options, "hpet", config->pc.hpet, &config->pc.hpet, err);
+	if (!error)
+		error = options_bool(&options, "acpi", config->pc.acpi, &config->pc.acpi, err);
+	if (!error)
+		error = options_bool(&options, "pit", config->pc.pit, &config->pc.pit, err);
+	if (!error)
+		error = options_bool(&options, "i8042", config->pc.i8042, &config->pc.i8042, err);
+	for (unsigned i = 0; i < ARRAY_LEN(accepted); i++)
+		options_get(&options, accepted[i]);
+	if (!error)
+		error = options_check(&options, err);
+	options_free(&options);
+	return error;
+}
+
+static int opt_accel(struct config *config, const char *name, const char *value, struct err *err)
+{
+	struct options options;
+	bool translator = config->engine.translator;
+	int error = options_parse(&options, "-accel", value, "accel", err);
+	const char *accel = options_get(&options, "accel");
+	char *list;
+
+	if (!error && accel && !strcmp(accel, "help")) {
+		puts("Accelerators: kvm, soft");
+		config->done = true;
+	} else if (!error && accel) {
+		if (asprintf(&list, "%s%s%s", config->accel ? config->accel : "",
+			     config->accel ? ":" : "", accel) < 0)
+			abort();
+		config->accel = list;
+	}
+	options_get(&options, "thread"); /* QEMU's tcg,thread=multi: always so here */
+	if (!error)
+		error = irqchip_kind(config, options_get(&options, "kernel-irqchip"), err);
+	if (!error)
+		error = options_bool(&options, "translator", translator, &translator, err);
+	config->engine.translator = translator;
+	if (!error)
+		error = options_check(&options, err);
+	options_free(&options);
+	return error;
+}
+
+static int opt_enable_kvm(struct config *config, const char *name, const char *value,
+			  struct err *err)
+{
+	return opt_accel(config, name, "kvm", err);
+}
+
+static int opt_memory(struct config *config, const char *name, const char *value, struct err *err)
+{
+	struct options options;
+	int error = options_parse(&options, "-m", value, "size", err);
+
+	if (!error)
+		error = options_size(&options, "size", config->pc.ram_bytes, MIB,
+				     &config->pc.ram_bytes, err);
+	options_get(&options, "slots"); /* no hot-plug: the maximum is what there is */
+	options_get(&options, "maxmem");
+	if (!error)
+		error = options_check(&options, err);
+	if (!error && (config->pc.ram_bytes < MIB || config->pc.ram_bytes % PAGE_BYTES))
+		error = fail(err, EINVAL, "-m \"%s\" is not at least 1M in whole pages", value);
+	options_free(&options);
+	return error;
+}
+
+static int smp_part(struct options *options, const char *key, unsigned *value, struct err *err)
+{
+	uint64_t number;
+	int error = options_number(options, key, 0, &number, err);
+
+	*value = MIN(number, 4096);
+	return error;
+}
+
+static int opt_smp(struct config *config, const char *name, const char *value, struct err *err)
+{
+	struct options options;
+	unsigned cpus = 0, sockets = 0, cores = 0, threads = 0, most = 0, dies;
+	int error = options_parse(&options, "-smp", value, "cpus", err);
+
+	if (!error)
+		error = smp_part(&options, "cpus", &cpus, err);
+	if (!error)
+		error = smp_part(&options, "sockets", &sockets, err);
+	if (!error)
+		error = smp_part(&options, "cores", &cores, err);
+	if (!error)
+		error = smp_part(&options, "threads", &threads, err);
+	if (!error)
+		error = smp_part(&options, "maxcpus", &most, err);
+	if (!error)
+		error = smp_part(&options, "dies", &dies, err);
+	if (!error)
+		error = options_check(&options, err);
+	options_free(&options);
+	if (error)
+		return error;
+	threads = threads ? threads : 1;
+	if (!cpus)
+		cpus = (sockets ? sockets : 1) * (cores ? cores : 1) * threads;
+	if (!cores)
+		cores = sockets ? MAX(cpus / (sockets * threads), 1u) : 1;
+	if (!sockets)
+		sockets = MAX(cpus / (cores * threads), 1u);
+	if (cpus > PC_MAX_VCPUS)
+		return fail(err, EINVAL, "-smp asks for %u processors; this machine has at most %d",
+			    cpus, PC_MAX_VCPUS);
+	if (sockets * cores * threads != (most ? most : cpus) && sockets * cores * threads != cpus)
+		return fail(err, EINVAL, "-smp: %u sockets x %u cores x %u threads are not %u processors",
+			    sockets, cores, threads, cpus);
+	config->pc.vcpus = cpus;
+	config->sockets = sockets;
+	config->cores = cores;
+	config->threads = threads;
+	return 0;
+}
+
+static int opt_uuid(struct config *config, const char *name, const char *value, struct err *err)
+{
+	const char *p = value;
+
+	for (unsigned i = 0; i < 16; i++) {
+		unsigned byte;
+
+		p += *p == '-';
+		if (sscanf(p, "%2x", &byte) != 1 || !p[0] || !p[1])
+			return fail(err, EINVAL, "-uuid \"%s\" is not a UUID", value);
+		config->pc.uuid[i] = byte;
+		p += 2;
+	}
+	if (*p)
+		return fail(err, EINVAL, "-uuid \"%s\" is not a UUID", value);
+	config->pc.has_uuid = true;
+	return 0;
+}
+
+static int opt_boot(struct config *config, const char *name, const char *value, struct err *err)
+{
+	struct options options;
+	const char *order, *once;
+	int error = options_parse(&options, "-boot", value, "order", err);
+
+	order = options_get(&options, "order");
+	once = options_get(&options, "once");
+	if (once)
+		order = once; /* told in docs: a reboot keeps it */
+	if (!error && order && strspn(order, "abcdnp") != strlen(order))
+		error = fail(err, EINVAL, "-boot order \"%s\" has other letters than a, c, d, n", order);
+	if (!error && order)
+		config->pc.boot_order = strdup(order);
+	if (!error)
+		error = options_bool(&options, "menu", false, &config->pc.boot_menu, err);
+	if (!error)
+		error = options_bool(&options, "strict", false, &config->pc.boot_strict, err);
+	if (!error)
+		error = options_check(&options, err);
+	options_free(&options);
+	return error;
+}
+
+static int opt_rtc(struct config *config, const char *name, const char *value, struct err *err)
+{
+	struct options options;
+	const char *base;
+	int error = options_parse(&options, "-rtc", value, "base", err);
+
+	base = options_get(&options, "base");
+	options_get(&options, "driftfix");
+	options_get(&options, "clock");
+	if (!error)
+		error = options_check(&options, err);
+	config->rtc_base = base ? strdup(base) : NULL;
+	options_free(&options);
+	return error;
+}
+
+static int opt_global(struct config *config, const char *name, const char *value, struct err *err)
+{
+	if (!strchr(value, '='))
+		return fail(err, EINVAL, "-global \"%s\" must be DRIVER.PROPERTY=VALUE", value);
+	texts_add(&config->globals, value);
+	return 0;
+}
+
+static int opt_watchdog_action(struct config *config, const char *name, const char *value,
+			       struct err *err)
+{
+	static const char *const known[] = { "reset", "shutdown", "poweroff", "pause", "none" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(known); i++)
+		if (!strcmp(value, known[i]))
+			config->watchdog_action = known[i];
+	return config->watchdog_action ? 0 :
+		fail(err, EINVAL, "a watchdog cannot \"%s\"; it can reset, shutdown, poweroff, pause or none", value);
+}
+
+static int opt_action(struct config *config, const char *name, const char *value, struct err *err)
+{
+	struct options options;
+	const char *reboot, *shutdown, *panic, *watchdog;
+	int error = options_parse(&options, "-action", value, NULL, err);
+
+	reboot = options_get(&options, "reboot");
+	shutdown = options_get(&options, "shutdown");
+	panic = options_get(&options, "panic");
+	watchdog = options_get(&options, "watchdog");
+	if (reboot)
+		config->no_reboot = !strcmp(reboot, "shutdown");
+	if (shutdown)
+		config->no_shutdown = !strcmp(shutdown, "pause");
+	if (panic)
+		config->quits_on_panic = !strcmp(panic, "shutdown");
+	if (!error && watchdog)
+		error = opt_watchdog_action(config, name, watchdog, err);
+	if (!error)
+		error = options_check(&options, err);
+	options_free(&options);
+	return error;
+}
+
+/* -hda and friends are -drive rows. */
+static int opt_disk(struct config *config, const char *name, const char *value, struct err *err)
+{
+	char *doubled = malloc(2 * strlen(value) + 1), *out = doubled, *row;
+	int length;
+
+	if (!doubled)
+		abort();
+	for (const char *p = value; *p; p++) {
+		if (*p == ',')
+			*out++ = ',';
+		*out++ = *p;
+	}
+	*out = 0;
+	if (!strcmp(name, "cdrom"))
+		length = asprintf(&row, "index=2,media=cdrom,file=%s", doubled);
+	else if (name[0] == 'f')
+		length = asprintf(&row, "if=floppy,index=%d,file=%s", name[2] - 'a', doubled);
+	else
+		length = asprintf(&row, "index=%d,media=disk,file=%s", name[2] - 'a', doubled);
+	if (length < 0)
+		abort();
+	texts_add(&config->drives, row);
+	free(row);
+	free(doubled);
+	return 0;
+}
+
+static int opt_net(struct config *config, const char *name, const char *value, struct err *err)
+{
+	if (!strcmp(value, "none"))
+		texts_add(&config->nics, "none");
+	else if (!strncmp(value, "nic", 3))
+		texts_add(&config->nics, value[3] == ',' ? value + 4 : "user");
+	else if (strncmp(value, "user", 4))
+		return fail(err, ENOTSUP, "-net \"%s\" is not supported; use -nic or -netdev", value);
+	return 0;
+}
+
+static int opt_vga(struct config *config, const char *name, const char *value, struct err *err)
+{
+	if (strcmp(value, "std") && strcmp(value, "none"))
+		return fail(err, ENOTSUP, "graphics card \"%s\" is not there yet; use std or none", value);
+	config->vga = strcmp(value, "none") ? "std" : "none";
+	return 0;
+}
+
+static int opt_display(struct config *config, const char *name, const char *value, struct err *err)
+{
+	if (!strncmp(value, "vnc=", 4))
+		config->vnc = strdup(value + 4);
+	else if (strcmp(value, "none"))
+		return fail(err, ENOTSUP, "display \"%s\" is not there; use none or vnc=:0", value);
+	config->display = value;
+	return 0;
+}
+
+static int opt_ignored(struct config *config, const char *name, const char *value, struct err *err)
+{
+	return 0;
+}
+
+static int opt_ignored_arg(struct config *config, const char *name, const char *value,
+			   struct err *err)
+{
+	return 0;
+}
+
+static int opt_help(struct config *config, const char *name, const char *value, struct err *err)
+{
+	cmdline_help();
+	config->done = true;
+	return 0;
+}
+
+static int opt_version(struct config *config, const char *name, const char *value, struct err *err)
+{
+	puts("Kelvin " KELVIN_VERSION ", command line compatible with QEMU emulator version 7.2.0");
+	config->done = true;
+	return 0;
+}
+
+#define SECTION(title)                   { title, TAKE_SECTION, 0, NULL, NULL, NULL },
+#define FLAG(name, member, help)         { name, TAKE_FLAG, offsetof(struct config, member), NULL, NULL, help },
+#define TEXT(name, member, arg, help)    { name, TAKE_TEXT, offsetof(struct config, member), NULL, arg, help },
+#define LIST(name, member, arg, help)    { name, TAKE_LIST, offsetof(struct config, member), NULL, arg, help },
+#define CALL(name, function, arg, help)  { name, TAKE_CALL, 0, function, arg, help },
+static const struct row rows[] = {
+#include "manage/cmdline.def"
+};
+
+void cmdline_help(void)
+{
+	puts("usage: kelvin [OPTION...] [DISK-IMAGE]\n"
+	     "       kelvin run IMAGE|KERNEL [--memory 2G] [--cpus 2] ...\n"
+	     "       kelvin doctor");
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		if (rows[i].taking == TAKE_SECTION)
+			printf("\n%s:\n", rows[i].name);
+		else if (rows[i].help)
+			printf("  -%s %s\n      %s\n", rows[i].name,
+			       rows[i].argument ? rows[i].argument : "", rows[i].help);
+	}
+}
+
+static const struct row *find_row(const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].taking != TAKE_SECTION && !strcmp(rows[i].name, name))
+			return &rows[i];
+	return NULL;
+}
+
+static int take(struct config *config, const struct row *row, const char *value, struct err *err)
+{
+	void *member = (char *)config + row->offset;
+
+	switch (row->taking) {
+	case TAKE_FLAG:
+		*(bool *)member = true;
+		return 0;
+	case TAKE_TEXT:
+		*(const char **)member = value;
+		return 0;
+	case TAKE_LIST:
+		texts_add(member, value);
+		return 0;
+	default:
+		return row->call(config, row->name, value, err);
+	}
+}
+
+int cmdline_parse(struct config *config, int argc, char **argv, struct err *err)
+{
+	for (int i = 0; i < argc && !config->done; i++) {
+		const char *name = argv[i];
+		const struct row *row;
+		int error;
+
+		if (*name != '-') {
+			error = opt_disk(config, "hda", name, err);
+			if (error)
+				return error;
+			continue;
+		}
+		name += 1 + (name[1] == '-');
+		row = find_row(name);
+		if (!row)
+			return fail(err, EINVAL, "there is no option \"%s\"; kelvin -help lists them", argv[i]);
+		if (row->argument && i + 1 == argc)
+			return fail(err, EINVAL, "option \"%s\" needs an argument: %s", argv[i], row->argument);
+		error = take(config, row, row->argument ? argv[++i] : NULL, err);
+		if (error)
+			return error;
+	}
+	return 0;
+}

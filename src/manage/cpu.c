@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Processor models: see cpu.h.
+ *
+ * A guest's CPUID is what the accelerator supports, cut down to the model's feature bits, with
+ * the user's +f and -f, and each vCPU's own APIC id and topology.
+ *
+ * Manual: Intel SDM 2A, CPUID; KVM API, KVM_GET_SUPPORTED_CPUID.
+ */
+#include "manage/cpu.h"
+
+#include "base/bytes.h"
+#include "host/kvm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ENTRIES = 256, REGISTERS = 5 };
+
+struct model {
+	const char *name, *vendor;
+	unsigned family, model, stepping;
+	uint32_t basic, extended;
+	uint32_t features[REGISTERS];
+	const char *brand;
+};
+
+#define MODEL(name, vendor, family, model, stepping, basic, extended, features, brand) \
+	{ name, vendor, family, model, stepping, basic, extended, { features }, brand },
+static const struct model models[] = {
+#include "manage/cpu_models.def"
+};
+
+struct feature_name {
+	const char *name;
+	uint32_t leaf, subleaf;
+	unsigned reg, bit;
+};
+
+#define FEATURE(name, leaf, subleaf, reg, bit) { #name, leaf, subleaf, reg, bit },
+static const struct feature_name feature_names[] = {
+#include "base/cpu_features.def"
+	{ "pni", 1, 0, 2, 0 },        { "abm", 0x80000001, 0, 2, 5 },
+	{ "lahf_lm", 0x80000001, 0, 2, 0 }, { "cmp_legacy", 0x80000001, 0, 2, 1 },
+	{ "3dnowprefetch", 0x80000001, 0, 2, 8 }, { "i64", 0x80000001, 0, 3, 29 },
+	{ "sha_ni", 7, 0, 1, 29 },    { "arch_capabilities", 7, 0, 3, 29 },
+	{ "spec_ctrl", 7, 0, 3, 26 }, { "ss", 1, 0, 3, 27 },
+	{ "ht", 1, 0, 3, 28 },        { "vmx", 1, 0, 2, 5 },
+	{ "svm", 0x80000001, 0, 2, 2 }, { "invtsc", 0x80000007, 0, 3, 8 },
+};
+
+struct cpuid_table {
+	uint32_t count, padding;
+	struct kvm_cpuid_entry2 entry[ENTRIES];
+};
+
+void cpu_help(void)
+{
+	puts("Available CPUs:");
+	puts("  max                everything this accelerator can do (default); also: host");
+	for (unsigned i = 0; i < ARRAY_LEN(models); i++)
+		printf("  %-18s %s\n", models[i].name, models[i].brand);
+	puts("\nRecognized CPUID flags:");
+	for (unsigned i = 0; i < ARRAY_LEN(feature_names); i++) {
+		for (const char *p = feature_names[i].name; *p; p++)
+			putchar(*p == '_' ? '-' : *p | (*p >= 'A' && *p <= 'Z' ? 0x20 : 0));
+		putchar(i + 1 < ARRAY_LEN(feature_names) ? ' ' : '\n');
+	}
+}
+
+/* "sse4.1", "SSE41" and "sse4_1" are the same. */
+static bool same_name(const char *a, const char *b, size_t length)
+{
+	const char *end = b + length;
+
+	for (;;) {
+		while (*a == '_')
+			a++;
+		while (b < end && strchr("-_.", *b))
+			b++;
+		if (b == end || !*a)
+			return b == end && !*a;
+		if (((*a >= 'A' && *a <= 'Z') ? *a | 0x20 : *a) != *b)
+			return false;
+		a++;
+		b++;
+	}
+}
+
+static struct kvm_cpuid_entry2 *find(struct cpuid_table *table, uint32_t leaf, uint32_t subleaf)
+{
+	for (uint32_t i = 0; i < table->count; i++) {
+		struct kvm_cpuid_entry2 *e = &table->entry[i];
+
+		if (e->function == leaf &&
+		    (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == subleaf))
+			return e;
+	}
+	return NULL;
+}
+
+static uint32_t *reg_of(struct kvm_cpuid_entry2 *e, unsigned reg)
+{
+	return reg == 0 ? &e->eax : reg == 1 ? &e->ebx : reg == 2 ? &e->ecx : &e->edx;
+}
+
+/* Leaves above the model's last are not there. */
+static void drop_leaves(struct cpuid_table *table, const struct model *model)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < table->count; i++) {
+		uint32_t leaf = table->entry[i].function;
+		bool extended = leaf >= 0x80000000 && leaf < 0xc0000000;
+		bool basic = leaf < 0x40000000;
+
+		if ((basic && leaf > model->basic) || (extended && leaf > model->extended))
+			continue;
+		table->entry[kept++] = table->entry[i];
+	}
+	table->count = kept;
+}
+
+static void set_text(struct cpuid_table *table, const struct model *model)
+{
+	char brand[48] = "";
+	struct kvm_cpuid_entry2 *e = find(table, 0, 0);
+
+	if (e) {
+		e->eax = model->basic;
+		e->ebx = load_le32(model->vendor);
+		e->edx = load_le32(model->vendor + 4);
+		e->ecx = load_le32(model->vendor + 8);
+	}
+	e = find(table, 0x80000000, 0);
+	if (e)
+		*e = (struct kvm_cpuid_entry2){ .function = 0x80000000, .eax = model->extended };
+	memcpy(brand, model->brand, MIN(strlen(model->brand), sizeof(brand) - 1));
+	for (unsigned i = 0; i < 3; i++) {
+		e = find(table, 0x80000002 + i, 0);
+		if (!e)
+			continue;
+		e->eax = load_le32(brand + 16 * i);
+		e->ebx = load_le32(brand + 16 * i + 4);
+		e->ecx = load_le32(brand + 16 * i + 8);
+		e->edx = load_le32(brand + 16 * i + 12);
+	}
+}
+
+static void apply_model(struct cpuid_table *table, const struct model *model)
+{
+	static const struct {
+		uint32_t leaf;
+		unsigned reg;
+	} place[REGISTERS] = { { 1, 3 }, { 1, 2 }, { 7, 1 }, { 0x80000001, 3 }, { 0x80000001, 2 } };
+	unsigned family = MIN(model->family, 15u);
+	struct kvm_cpuid_entry2 *e;
+
+	drop_leaves(table, model);
+	set_text(table, model);
+	for (unsigned i = 0; i < REGISTERS; i++) {
+		uint32_t keep = model->features[i];
+
+		if (i == 1)
+			keep |= BIT(31) | BIT(21) | BIT(24); /* hypervisor, x2APIC, TSC deadline */
+		e = find(table, place[i].leaf, 0);
+		if (e)
+			*reg_of(e, place[i].reg) &= keep;
+	}
+	e = find(table, 7, 0);
+	if (e)
+		e->ecx = e->edx = 0;
+	e = find(table, 0xd, 1);
+	if (e)
+		e->eax = 0;
+	e = find(table, 1, 0);
+	if (e)
+		e->eax = (model->family - family) << 20 | (model->model >> 4) << 16 | family << 8 |
+			 (model->model & 15) << 4 | model->stepping;
+}
+
+static int apply_feature(struct cpuid_table *table, const struct cpuid_table *supported,
+			 const char *name, size_t length, bool on, struct err *err)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(feature_names); i++) {
+		const struct feature_name *f = &feature_names[i];
+		struct kvm_cpuid_entry2 *e, *have;
+
+		if (!same_name(f->name, name, length))
+			continue;
+		e = find(table, f->leaf, f->subleaf);
+		have = find((struct cpuid_table *)supported, f->leaf, f->subleaf);
+		if (!on) {
+			if (e)
+				*reg_of(e, f->reg) &= ~BIT(f->bit);
+			return 0;
+		}
+		if (!have || !(*reg_of(have, f->reg) >> f->bit & 1))
+			return fail(err, ENOTSUP, "-cpu: this accelerator has no \"%.*s\"",
+				    (int)length, name);
+		if (!e && table->count < ENTRIES) {
+			e = &table->entry[table->count++];
+			*e = *have;
+			e->eax = e->ebx = e->ecx = e->edx = 0;
+		}
+		if (e)
+			*reg_of(e, f->reg) |= BIT(f->bit);
+		return 0;
+	}
+	return fail(err, EINVAL, "-cpu: there is no feature \"%.*s\"; -cpu help lists them",
+		    (int)length, name);
+}
+
+/* Settings of QEMU's that change nothing here. */
+static bool is_accepted(const char *name, size_t length)
+{
+	static const char *const names[] = { "migratable", "check", "enforce", "pmu", "kvm",
+					     "host_cache_info", "l3_cache", "hv_passthrough" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+		if (same_name(names[i], name, length))
+			return true;
+	return false;
+}
+
+static int apply_text(struct cpuid_table *table, const struct cpuid_table *supported,
+		      const char *text, struct err *err)
+{
+	while (*text) {
+		size_t part = strcspn(text, ","), name = strcspn(text, ",=");
+		bool sign = *text == '+' || *text == '-', on = *text != '-';
+		int error = 0;
+
+		if (text[name] == '=')
+			on = !strncmp(text + name, "=on", 3) || !strncmp(text + name, "=true", 5) ||
+			     !strncmp(text + name, "=yes", 4);
+		if (!is_accepted(text + sign, name - sign))
+			error = apply_feature(table, supported, text + sign, name - sign, on, err);
+		if (error)
+			return error;
+		text += part + (text[part] == ',');
+	}
+	return 0;
+}
+
+static unsigned bits_for(unsigned count)
+{
+	return count > 1 ? 32 - __builtin_clz(count - 1) : 0;
+}
+
+/* Leaves that differ from vCPU to vCPU: APIC ids and who shares what. */
+static void set_topology(struct cpuid_table *table, const struct config *config, unsigned index)
+{
+	unsigned threads = config->threads, per_socket = config->cores * threads;
+	struct kvm_cpuid_entry2 *e = find(table, 1, 0);
+
+	if (e) {
+		e->ebx = (e->ebx & 0xffff) | index << 24 | MIN(per_socket, 255u) << 16;
+		e->edx = per_socket > 1 ? e->edx | BIT(28) : e->edx & ~BIT(28);
+	}
+	for (uint32_t i = 0; i < table->count; i++) {
+		e = &table->entry[i];
+		if (e->function == 4 && (e->eax & 31)) {
+			unsigned shared = (e->eax >> 5 & 7) < 3 ? threads : per_socket;
+
+			e->eax = (e->eax & 0x3fff) | (MAX(per_socket, 1u) - 1) << 26 |
+				 (shared - 1) << 14;
+		} else if ((e->function == 0xb || e->function == 0x1f) && e->index < 2) {
+			e->eax = e->index ? bits_for(per_socket) : bits_for(threads);
+			e->ebx = e->index ? per_socket : threads;
+			e->ecx = e->index | (e->index + 1) << 8;
+			e->edx = index;
+		} else if (e->function == 0xb || e->function == 0x1f) {
+			e->eax = e->ebx = 0;
+			e->edx = index;
+		} else if (e->function == 0x80000008) {
+			e->ecx = per_socket > 1 ? per_socket - 1 : 0;
+		}
+	}
+}
+
+static int choose(struct cpuid_table *table, const struct cpuid_table *supported,
+		  const char *text, struct err *err)
+{
+	size_t name = strcspn(text, ",");
+
+	*table = *supported;
+	if (strncmp(text, "max", name) && strncmp(text, "host", name)) {
+		const struct model *model = NULL;
+
+		for (unsigned i = 0; i < ARRAY_LEN(models); i++)
+			if (strlen(models[i].name) == name && !strncmp(models[i].name, text, name))
+				model = &models[i];
+		if (!model)
+			return fail(err, EINVAL, "there is no processor model \"%.*s\"; -cpu help lists them",
+				    (int)name, text);
+		apply_model(table, model);
+	}
+	return apply_text(table, supported, text + name + (text[name] == ','), err);
+}
+
+int cpu_configure(struct board *board, struct kvm *system, const struct config *config,
+		  struct err *err)
+{
+	struct cpuid_table *supported = calloc(1, sizeof(*supported));
+	struct cpuid_table *table = calloc(1, sizeof(*table));
+	int error;
+
+	if (!supported || !table)
+		abort();
+	supported->count = ENTRIES;
+	error = kvm_ioctl(system, KVM_GET_SUPPORTED_CPUID, supported);
+	if (error)
+		error = fail(err, -error, "%s does not tell which CPUID it supports: %s",
+			     kvm_name(system), strerror(-error));
+	if (!error)
+		error = choose(table, supported, config->cpu ? config->cpu : "max", err);
+	for (unsigned i = 0; i < board_vcpu_count(board) && !error; i++) {
+		set_topology(table, config, i);
+		error = board_vcpu_ioctl(board, i, KVM_SET_CPUID2, table);
+		if (error)
+			error = fail(err, -error, "%s refuses the CPUID of vCPU %u: %s",
+				     kvm_name(system), i, strerror(-error));
+	}
+	free(supported);
+	free(table);
+	return error;
+}
