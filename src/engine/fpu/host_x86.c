@@ -57,7 +57,7 @@ static void find_features(struct host *host)
 	} rows[] = {
 		[FEATURE_NONE] = { 1, 0, 3, 24 }, /* FXSR */
 #define FEATURE(name, leaf, subleaf, reg, bit) [FEATURE_##name] = { leaf, subleaf, reg, bit },
-#include "engine/sys/features.def"
+#include "base/cpu_features.def"
 #undef FEATURE
 	};
 	unsigned out[4] = { 0 };
