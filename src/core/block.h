@@ -23,7 +23,8 @@ struct block_request {
 	unsigned iov_count;
 	struct dev *dev;
 	void (*done)(struct block_request *request, int error); /* 0 or -errno */
-	struct block_request *next; /* the block layer's */
+	struct block_request *next; /* the block layer's, until done */
+	int result;
 };
 
 void block_submit(struct block *block, struct block_request *request);
@@ -41,7 +42,10 @@ void block_lock_tray(struct block *block, bool locked);
 /* One device at a time may use a block. */
 int block_claim(struct block *block, struct dev *dev, struct err *err);
 
-/* The other side: what a format or protocol implements. Called on a worker thread. */
+/*
+ * The other side: what a format or protocol implements. Called on the disk's one worker thread, so
+ * never twice at a time; 0 or -errno. `readv`, `writev` save system calls where memory is scattered.
+ */
 struct block_driver {
 	const char *name;
 	int (*read)(void *image, uint64_t offset, void *to, size_t bytes);
@@ -49,6 +53,8 @@ struct block_driver {
 	int (*flush)(void *image);
 	int (*discard)(void *image, uint64_t offset, uint64_t bytes);      /* optional */
 	int (*write_zeroes)(void *image, uint64_t offset, uint64_t bytes); /* optional */
+	int (*readv)(void *image, uint64_t offset, const struct iovec *iov, unsigned count);
+	int (*writev)(void *image, uint64_t offset, const struct iovec *iov, unsigned count);
 	void (*close)(void *image);
 };
 
@@ -63,5 +69,18 @@ struct block_options {
 int block_new(struct board *board, const struct block_driver *driver, void *image,
 	      const struct block_options *options, struct err *err);
 struct block *block_find(struct board *board, const char *id);
+struct block *block_next(struct board *board, struct block *after); /* NULL starts, NULL ends */
+void block_free(struct block *block);                               /* nobody may have claimed it */
+/* A medium into an empty removable drive; takes `image` over also when it fails. */
+int block_insert(struct block *block, const struct block_driver *driver, void *image,
+		 const struct block_options *options, struct err *err);
+const struct block_options *block_options(const struct block *block); /* file NULL: no medium */
+bool block_tray_locked(const struct block *block);
+struct dev *block_user(const struct block *block);
+void *block_image(struct block *block, const struct block_driver **driver); /* for jobs */
+struct block_statistics {
+	uint64_t read_ops, read_bytes, write_ops, write_bytes, flush_ops, discard_ops, failed;
+};
+void block_query(struct block *block, struct block_statistics *statistics);
 
 #endif

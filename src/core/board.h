@@ -3,7 +3,11 @@
  * A board: guest memory, buses, devices and the VM they are in.
  *
  * One lock per board: device code, timers and back-end events run under it; vCPU threads take it
- * only to deliver an I/O exit (ADR 0003).
+ * only to deliver an I/O exit (ADR 0003). The lock may be taken again by its holder; every function
+ * here takes it itself.
+ *
+ * GSIs: 0 is the PIT (PIC input 0, IOAPIC pin 2), 1-15 the ISA interrupts (PIC and IOAPIC), 16-23
+ * the IOAPIC's upper pins.
  */
 #ifndef CORE_BOARD_H
 #define CORE_BOARD_H
@@ -19,17 +23,43 @@ struct board_options {
 	struct loop *loop;
 	unsigned vcpus;
 	int64_t rtc_offset;  /* seconds to add to the host's wall clock */
-	bool split_irqchip;
+	bool split_irqchip; /* not modelled: refused */
+	bool no_pit;
 };
 
 struct board *board_new(const struct board_options *options, struct err *err);
 void board_free(struct board *board);
+
+/*
+ * Guest time of a board with no VM (the rig, qtest) stands still but for this: fires what is due on
+ * the way. `board_next_deadline` is when the next timer fires, 0: none is armed.
+ */
+void board_clock_advance(struct board *board, uint64_t ns);
+uint64_t board_clock(struct board *board);
+uint64_t board_next_deadline(struct board *board);
+/* With no loop (the rig): completes the disk requests that were submitted, and calls observers. */
+void board_settle(struct board *board);
+
+/* Taps for the rig and qtest: told of every line that changes and every message, under the lock. */
+struct board_tap {
+	void (*line)(void *tap, unsigned gsi, bool level);
+	void (*msi)(void *tap, uint64_t address, uint32_t data);
+	void *tap;
+};
+void board_tap(struct board *board, const struct board_tap *tap);
+bool board_line(struct board *board, unsigned gsi);
 
 /* Devices. `args` as after "-device NAME,": settings. The board is locked by the caller. */
 struct dev *dev_new(struct board *board, const struct dev_class *class, const char *id,
 		    const char *args, struct err *err);
 void dev_free(struct dev *dev);
 struct dev *dev_find(struct board *board, const char *id);
+/* State of one device, bus fields and lines included; as fields_save and fields_load. */
+size_t dev_save(struct dev *dev, uint8_t *out, size_t room);
+int dev_load(struct dev *dev, const uint8_t *in, size_t size, struct err *err);
+void dev_reset(struct dev *dev);
+/* The tables of a class: its own, then its buses'; NULL when there are no more. */
+const struct field *dev_class_fields(const struct dev_class *class, unsigned number);
 struct dev *board_devices(struct board *board);
 const struct dev_class *dev_class_find(const char *name); /* from the list main registered */
 void dev_classes_register(const struct dev_class *const *classes, size_t count);
@@ -37,6 +67,11 @@ const struct dev_class *const *dev_classes(size_t *count);
 
 /* RAM of the board (struct dev NULL) for the machine's memory map; see dev.h for ram_map. */
 struct ram *board_ram_new(struct board *board, const char *name, uint64_t bytes, struct err *err);
+/* The board's memory by name, in order of creation; NULL starts, NULL ends. */
+struct ram *board_ram_next(struct board *board, struct ram *after);
+const char *ram_name(const struct ram *ram);
+/* RAM and ROM only: -EFAULT where there is none. Writes change ROM too when `board_rom_write`. */
+int board_rom_write(struct board *board, uint64_t gpa, const void *from, size_t bytes);
 int board_memory_read(struct board *board, uint64_t gpa, void *to, size_t bytes);
 int board_memory_write(struct board *board, uint64_t gpa, const void *from, size_t bytes);
 
@@ -56,7 +91,11 @@ void board_start(struct board *board); /* creates vCPU threads on first use */
 void board_stop(struct board *board);  /* returns when no vCPU runs */
 void board_reset(struct board *board); /* all devices, then vCPUs; the caller stopped it */
 enum board_state board_state(const struct board *board);
-/* Told under the lock; the observer decides (reset, exit, pause). */
+void board_set_state(struct board *board, enum board_state state); /* of a stopped board, for query */
+/*
+ * Told under the lock, on the loop's thread; the observer decides (reset, exit, pause). No vCPU runs
+ * between the request and the observer's return.
+ */
 struct board_observer {
 	void (*requested)(void *observer, enum board_request request, int code);
 	void *observer;
@@ -74,6 +113,9 @@ long board_vcpu_ioctl(struct board *board, unsigned index, unsigned long request
 
 /* Snapshot of everything (stopped board): vCPUs, irqchips, RAM, devices; one file. */
 int board_save(struct board *board, int fd, struct err *err);
+/* Into a board made alike; after a failure it is good for nothing but board_free. */
 int board_load(struct board *board, int fd, struct err *err);
+/* Bytes of RAM done and to do, of the save or load under way; any thread. */
+void board_snapshot_progress(struct board *board, uint64_t *done, uint64_t *total);
 
 #endif

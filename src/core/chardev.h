@@ -31,7 +31,12 @@ struct chardev_driver {
 struct chardev *chardev_new(struct board *board, const char *id,
 			    const struct chardev_driver *driver, void *peer, struct err *err);
 struct chardev *chardev_find(struct board *board, const char *id);
-size_t chardev_room(struct chardev *chardev);                /* 0: nobody listens yet */
+struct chardev *chardev_next(struct board *board, struct chardev *after); /* NULL starts and ends */
+void chardev_free(struct chardev *chardev);
+const char *chardev_id(const struct chardev *chardev);
+const char *chardev_driver_name(const struct chardev *chardev);
+bool chardev_is_open(const struct chardev *chardev);
+size_t chardev_room(struct chardev *chardev); /* 0: nobody listens, or the board stands */
 void chardev_deliver(struct chardev *chardev, const uint8_t *bytes, size_t count); /* <= room */
 void chardev_set_open(struct chardev *chardev, bool open);
 void chardev_can_send(struct chardev *chardev); /* tells the device through `sent` */

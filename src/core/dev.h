@@ -23,7 +23,9 @@ struct timer {
 /* Handlers see offsets inside the region and only sizes the region allows. */
 struct region {
 	const char *name;
-	unsigned min_size, max_size; /* bytes; the bus splits wider accesses, widens narrower ones */
+	/* Bytes, 1 to 8. The bus splits wider accesses, and widens narrower ones and ones not aligned
+	 * to min_size (a narrower write is a read and a write of min_size). */
+	unsigned min_size, max_size;
 	uint64_t (*read)(struct dev *dev, uint64_t offset, unsigned size);
 	void (*write)(struct dev *dev, uint64_t offset, unsigned size, uint64_t value);
 };
@@ -59,6 +61,7 @@ struct dev_class {
  */
 struct bus_class {
 	const char *name;
+	const struct bus_class *parent; /* its fields and hooks come first (release: last), or NULL */
 	const struct field *fields;
 	int (*prepare)(struct dev *dev, struct err *err);
 	void (*reset)(struct dev *dev);
@@ -74,7 +77,9 @@ struct dev {
 	char *id; /* -device id=, or made up by the board; never NULL */
 	struct timer *timers;
 	struct claim *claims;
+	uint64_t lines_high; /* GSIs this device drives high, a bit each */
 	uint64_t guest_errors;
+	bool attached;
 	struct dev *next; /* all devices of a board, in order of attachment */
 };
 
@@ -83,7 +88,8 @@ int claim_ports(struct dev *dev, const struct region *region, uint16_t base, uin
 		struct err *err);
 int claim_mmio(struct dev *dev, const struct region *region, uint64_t gpa, uint64_t size,
 	       struct err *err);
-/* A later claim may lie over an earlier one (VGA window over RAM is the memory map's business). */
+/* A claim inside an earlier, larger one lies over it (VGA window over RAM is the memory map's
+ * business). An access goes whole to the claim at its first byte if that claim holds all of it. */
 void release_ports(struct dev *dev, const struct region *region);
 void release_mmio(struct dev *dev, const struct region *region);
 
@@ -118,7 +124,8 @@ void dma_unmap(struct dev *dev, void *host, size_t bytes, bool wrote);
 
 /* What the board does for devices. */
 enum board_request { BOARD_RESET, BOARD_POWEROFF, BOARD_SUSPEND, BOARD_WATCHDOG, BOARD_PANIC,
-		     BOARD_EXIT /* the whole VMM ends with the code */ };
+		     BOARD_EXIT /* the whole VMM ends with the code */,
+		     BOARD_FAILED /* KVM could not go on: a vCPU is stuck */ };
 void board_request(struct board *board, enum board_request request, int code);
 
 /* The guest did something its hardware manual forbids. Counted, logged a few times. */
@@ -127,16 +134,22 @@ uint64_t read_as_ones(struct dev *dev, uint64_t offset, unsigned size); /* an em
 uint64_t read_as_zero(struct dev *dev, uint64_t offset, unsigned size);
 void ignore_write(struct dev *dev, uint64_t offset, unsigned size, uint64_t value);
 
+/* Lines another device pulls: A20 and CPU reset of the keyboard controller, NMI. */
+void board_nmi(struct board *board); /* to every vCPU */
+
 /* Memory that belongs to a device (VGA RAM, option ROM): named, saved with the machine. */
 struct ram;
 struct ram *ram_new(struct dev *dev, const char *name, uint64_t bytes, struct err *err);
 void *ram_host(struct ram *ram);
 uint64_t ram_size(const struct ram *ram);
 /* Shows `bytes` of it at gpa, from `offset`; several times at once is fine. */
+/* Where mappings overlap, the later one is seen; BARs lie below everything else. */
 int ram_map(struct ram *ram, uint64_t offset, uint64_t gpa, uint64_t bytes, bool read_only,
 	    struct err *err);
-void ram_unmap(struct ram *ram, uint64_t gpa);
-/* Dirty pages since the last call, for displays: calls `each` with ranges of `ram`. */
+void ram_unmap(struct ram *ram, uint64_t gpa); /* what ram_map showed there */
+/* What the device itself wrote through ram_host and wants to find among the dirty pages. */
+void ram_mark_dirty(struct ram *ram, uint64_t offset, uint64_t bytes);
+/* Dirty pages since the last call (at first: all), for displays: calls `each` with ranges of `ram`. */
 void ram_take_dirty(struct ram *ram, void (*each)(struct dev *, uint64_t offset, uint64_t bytes),
 		    struct dev *dev);
 

@@ -91,6 +91,12 @@ int fields_parse(const struct field *table, void *object, const char *args, stru
 int fields_set(const struct field *table, void *object, const char *name, const char *value,
 	       struct board *board, struct err *err);
 void fields_free(const struct field *table, void *object); /* strings */
+/* Takes "name=value" off *args ("name" alone: on; ",," in a value is a comma). False: none left. */
+bool fields_next_arg(const char **args, char *name, size_t name_room, char *value,
+		     size_t value_room);
+const struct field *fields_find(const struct field *table, const char *name);
+/* A setting or counter as text, as it would be typed. */
+void fields_print(const struct field *row, const void *object, char *to, size_t room);
 
 /* State rows, each tagged with its name. `save` returns the size, also when `room` is too small. */
 size_t fields_save(const struct field *table, const void *object, uint8_t *out, size_t room);

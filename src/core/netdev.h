@@ -30,6 +30,10 @@ struct netdev_driver {
 struct netdev *netdev_new(struct board *board, const char *id, const struct netdev_driver *driver,
 			  void *peer, struct err *err);
 struct netdev *netdev_find(struct board *board, const char *id);
+struct netdev *netdev_next(struct board *board, struct netdev *after); /* NULL starts and ends */
+void netdev_free(struct netdev *netdev);
+const char *netdev_id(const struct netdev *netdev);
+const char *netdev_driver_name(const struct netdev *netdev);
 /* Queues up to a bound while the NIC cannot receive; then drops. */
 void netdev_deliver(struct netdev *netdev, const uint8_t *frame, size_t bytes);
 void netdev_set_link(struct netdev *netdev, bool up);

@@ -32,6 +32,8 @@ struct pci_class {
 	struct pci_ids ids;
 	const char *rom; /* option ROM file from the firmware packages, or NULL */
 	bool multifunction;
+	/* Before the core answers a read of config bytes: refresh them; optional. */
+	void (*config_read)(struct dev *dev, unsigned offset, unsigned size);
 	/* After the core changed config bytes [offset, offset+size); optional. */
 	void (*config_written)(struct dev *dev, unsigned offset, unsigned size);
 };
@@ -40,6 +42,7 @@ struct pci_bar {
 	uint64_t size, address; /* address: where it is mapped now, UINT64_MAX if nowhere */
 	const struct region *region;
 	struct ram *ram;
+	struct claim *claim; /* while mapped, of `region` */
 	bool is_io, is_64, prefetch;
 };
 
@@ -53,15 +56,16 @@ struct pci_dev {
 	uint8_t config[256];
 	uint8_t writable[256], clearable[256];
 	uint8_t devfn;         /* slot << 3 | function */
-	uint8_t addr_slot;     /* setting addr=: slot, 0xff: the next free one */
-	uint8_t addr_function;
-	char *addr;            /* setting as typed: "05.0", "0x5" */
+	char *addr;            /* setting as typed: "05.0", "0x5"; NULL: the next free slot */
+	char *romfile;         /* setting: instead of the class's, "" none */
+	bool rombar, multifunction;
 	bool intx_level;
 	uint8_t msi_cap, msix_cap, capabilities_end;
 	struct pci_bar bar[PCI_BARS];
 	struct msix_entry msix[PCI_MSIX_MAX];
 	uint64_t msix_pending;
 	uint32_t msix_count;
+	int gsi; /* where INTx is driven now; -1: nowhere */
 };
 
 extern const struct bus_class pci_bus_class;
@@ -98,6 +102,8 @@ uint32_t pci_config_read(struct board *board, uint8_t bus, uint8_t devfn, unsign
 			 unsigned size); /* all ones where nobody is */
 void pci_config_write(struct board *board, uint8_t bus, uint8_t devfn, unsigned offset,
 		      unsigned size, uint32_t value);
+/* The function at an address, NULL: nobody. The first free slot >= 1, or -1. */
+struct dev *pci_find(struct board *board, uint8_t bus, uint8_t devfn);
 /* The interrupt router tells which GSI a pin of a slot is wired to; called again after changes. */
 void pci_set_router(struct board *board, struct dev *router,
 		    int (*gsi_of)(struct dev *router, unsigned slot, unsigned pin));

@@ -13,8 +13,10 @@ struct loop *loop_new(void);
 void loop_free(struct loop *loop);
 int loop_run(struct loop *loop); /* until loop_quit; returns its code */
 void loop_quit(struct loop *loop, int code); /* any thread */
+void loop_turn(struct loop *loop, int timeout_ms); /* one batch of events; -1: sleeps for it */
 
 enum { LOOP_READ = 1, LOOP_WRITE = 4, LOOP_HANGUP = 16 };
+/* NULL: this descriptor cannot be waited for (a plain file is always ready). */
 struct loop_watch *loop_watch(struct loop *loop, int fd, unsigned events,
 			      void (*ready)(void *context, unsigned events), void *context);
 void loop_watch_change(struct loop_watch *watch, unsigned events);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Interrupt lines and messages, on their way to KVM.
+ *
+ * A line is high while any device drives it high; KVM hears of changes only. Each device's share is
+ * a bit per line in struct dev, saved with it.
+ */
+#include "core/internal.h"
+
+static void drive(struct board *board, unsigned gsi, bool level)
+{
+	struct kvm_irq_level line = { .irq = gsi, .level = level };
+
+	if (board->tap.line)
+		board->tap.line(board->tap.tap, gsi, level);
+	if (board->vm)
+		kvm_ioctl(board->vm, KVM_IRQ_LINE, &line);
+}
+
+void irq_set(struct dev *dev, unsigned gsi, bool level)
+{
+	struct board *board = dev->board;
+
+	if (gsi >= LINES || !!(dev->lines_high & BIT(gsi)) == level)
+		return;
+	dev->lines_high ^= BIT(gsi);
+	if (level) {
+		if (board->line_high[gsi]++ == 0)
+			drive(board, gsi, true);
+	} else if (--board->line_high[gsi] == 0) {
+		drive(board, gsi, false);
+	}
+}
+
+void irq_release(struct dev *dev)
+{
+	for (unsigned gsi = 0; dev->lines_high; gsi++)
+		irq_set(dev, gsi, false);
+}
+
+void irq_load(struct dev *dev, uint64_t lines_high)
+{
+	for (unsigned gsi = 0; gsi < LINES; gsi++)
+		irq_set(dev, gsi, lines_high & BIT(gsi));
+}
+
+void msi_send(struct dev *dev, uint64_t address, uint32_t data)
+{
+	struct board *board = dev->board;
+	struct kvm_msi msi = { .address_lo = (uint32_t)address,
+			       .address_hi = (uint32_t)(address >> 32),
+			       .data = data };
+
+	if (board->tap.msi)
+		board->tap.msi(board->tap.tap, address, data);
+	if (board->vm)
+		kvm_ioctl(board->vm, KVM_SIGNAL_MSI, &msi);
+}
+
+bool board_line(struct board *board, unsigned gsi)
+{
+	bool level;
+
+	board_lock(board);
+	level = gsi < LINES && board->line_high[gsi];
+	board_unlock(board);
+	return level;
+}
+
+void board_tap(struct board *board, const struct board_tap *tap)
+{
+	board_lock(board);
+	board->tap = *tap;
+	board_unlock(board);
+}
+
+void board_nmi(struct board *board)
+{
+	for (unsigned i = 0; i < board->vcpu_count; i++)
+		board_vcpu_ioctl(board, i, KVM_NMI, NULL);
+}

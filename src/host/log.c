@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Lines for whoever reads standard error: see log.h. */
+#include "host/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static FILE *log_file;
+
+void log_line(const char *fmt, ...)
+{
+	FILE *to = log_file ? log_file : stderr;
+	char text[512];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	fprintf(to, "kelvin: %s\n", text);
+	fflush(to);
+}
+
+void log_open(const char *path)
+{
+	FILE *file = path ? fopen(path, "a") : NULL;
+
+	if (path && !file)
+		log_line("cannot open log file \"%s\"", path);
+	if (log_file)
+		fclose(log_file);
+	log_file = file;
+}

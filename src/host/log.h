@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Lines for whoever reads standard error. */
+#ifndef HOST_LOG_H
+#define HOST_LOG_H
+
+#include "base/bits.h"
+
+void log_line(const char *fmt, ...) PRINTF_LIKE(1, 2); /* adds "kelvin: " and the newline */
+void log_open(const char *path);                        /* -D FILE: there instead; NULL: stderr */
+
+#endif
