@@ -256,6 +256,7 @@ void board_start(struct board *board)
 	start_pv_clock(board);
 	board->epoch = host_now_ns() - board->clock;
 	board->running = true;
+	board->held = false;
 	board->state = BOARD_STATE_RUNNING;
 	timers_clock_started(board);
 	for (unsigned i = 0; i < board->vcpu_count; i++)
@@ -328,19 +329,27 @@ void board_observe(struct board *board, const struct board_observer *observer)
 	board_unlock(board);
 }
 
+/* After these the guest runs on only when the board is started (again). */
+static bool ends_the_run(enum board_request request)
+{
+	return request != BOARD_WATCHDOG && request != BOARD_SUSPEND && request != BOARD_PANIC;
+}
+
 static void tell_observer(void *context)
 {
 	struct board *board = context;
+	bool held = false;
 
 	board_lock(board);
 	for (unsigned i = 0; i < board->request_count; i++) {
 		struct request r = board->requests[i];
 
+		held |= ends_the_run(r.what);
 		if (board->observer.requested)
 			board->observer.requested(board->observer.observer, r.what, r.code);
 	}
 	board->request_count = 0;
-	board->held = false;
+	board->held = held && board->loop;
 	cond_wake_all(&board->wake);
 	board_unlock(board);
 }

@@ -94,7 +94,8 @@ enum board_state board_state(const struct board *board);
 void board_set_state(struct board *board, enum board_state state); /* of a stopped board, for query */
 /*
  * Told under the lock, on the loop's thread; the observer decides (reset, exit, pause). No vCPU runs
- * between the request and the observer's return.
+ * between the request and the observer's return; after RESET, POWEROFF, EXIT and FAILED not before
+ * the board was stopped and started.
  */
 struct board_observer {
 	void (*requested)(void *observer, enum board_request request, int code);

@@ -129,6 +129,9 @@ static void on_request(void *observer, enum board_request request, int code)
 	case BOARD_EXIT:
 		vmm_quit(vmm, code);
 		break;
+	case BOARD_FAILED: /* said why already; stays for whoever looks into it */
+		loop_post(vmm->loop, stop_now, vmm);
+		break;
 	}
 }
 
