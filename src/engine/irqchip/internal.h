@@ -35,8 +35,14 @@ enum line_source { SOURCE_USER = 1, SOURCE_RESAMPLE = 2, SOURCE_PIT = 4 };
 
 /* Delivery modes of ICR, LVT, RTE and MSI data. [SDM 3 11.6.1] */
 enum delivery {
-	DELIVER_FIXED, DELIVER_LOWEST, DELIVER_SMI, DELIVER_REMOTE_READ, DELIVER_NMI,
-	DELIVER_INIT, DELIVER_SIPI, DELIVER_EXTINT,
+	DELIVER_FIXED,
+	DELIVER_LOWEST,
+	DELIVER_SMI,
+	DELIVER_REMOTE_READ,
+	DELIVER_NMI,
+	DELIVER_INIT,
+	DELIVER_SIPI,
+	DELIVER_EXTINT,
 };
 
 enum shorthand { SHORTHAND_NONE, SHORTHAND_SELF, SHORTHAND_ALL, SHORTHAND_OTHERS };
@@ -48,9 +54,9 @@ struct apic_message {
 	uint8_t delivery;  /* enum delivery */
 	uint8_t shorthand; /* enum shorthand */
 	bool is_logical;
-	bool is_level;     /* trigger mode */
+	bool is_level; /* trigger mode */
 	bool is_asserted;
-	bool lowest_hint;  /* MSI redirection hint */
+	bool lowest_hint; /* MSI redirection hint */
 };
 
 /* The route table; never changed, only replaced, under irqchip->lock. */
@@ -70,7 +76,7 @@ struct pic_pair {
 struct ioapic {
 	uint64_t base;
 	uint32_t select, id;
-	uint32_t levels;    /* lines that are up */
+	uint32_t levels; /* lines that are up */
 	uint64_t redirect[IOAPIC_PINS];
 	uint32_t sources[IOAPIC_PINS];
 };
@@ -99,8 +105,8 @@ struct irqfd {
 struct irqchip {
 	struct vm *vm;
 	struct lock lock;
-	bool has_pic;            /* false: split, only LAPICs and routes */
-	unsigned split_routes;   /* pins of the IOAPIC in the VMM */
+	bool has_pic;          /* false: split, only LAPICs and routes */
+	unsigned split_routes; /* pins of the IOAPIC in the VMM */
 	struct routes *routes;
 	struct pic_pair pic;
 	struct ioapic ioapic;
@@ -112,25 +118,52 @@ struct irqchip {
 
 /* LAPIC register offsets as in xAPIC MMIO and struct kvm_lapic_state. [SDM 3 11.4.1] */
 enum {
-	APIC_ID = 0x20, APIC_VERSION = 0x30, APIC_TPR = 0x80, APIC_APR = 0x90, APIC_PPR = 0xa0,
-	APIC_EOI = 0xb0, APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_SVR = 0xf0, APIC_ISR = 0x100,
-	APIC_TMR = 0x180, APIC_IRR = 0x200, APIC_ESR = 0x280, APIC_ICR = 0x300, APIC_ICR2 = 0x310,
-	APIC_LVT_TIMER = 0x320, APIC_LVT_THERMAL = 0x330, APIC_LVT_PERF = 0x340,
-	APIC_LVT_LINT0 = 0x350, APIC_LVT_LINT1 = 0x360, APIC_LVT_ERROR = 0x370,
-	APIC_TIMER_INITIAL = 0x380, APIC_TIMER_CURRENT = 0x390, APIC_TIMER_DIVIDE = 0x3e0,
+	APIC_ID = 0x20,
+	APIC_VERSION = 0x30,
+	APIC_TPR = 0x80,
+	APIC_APR = 0x90,
+	APIC_PPR = 0xa0,
+	APIC_EOI = 0xb0,
+	APIC_LDR = 0xd0,
+	APIC_DFR = 0xe0,
+	APIC_SVR = 0xf0,
+	APIC_ISR = 0x100,
+	APIC_TMR = 0x180,
+	APIC_IRR = 0x200,
+	APIC_ESR = 0x280,
+	APIC_ICR = 0x300,
+	APIC_ICR2 = 0x310,
+	APIC_LVT_TIMER = 0x320,
+	APIC_LVT_THERMAL = 0x330,
+	APIC_LVT_PERF = 0x340,
+	APIC_LVT_LINT0 = 0x350,
+	APIC_LVT_LINT1 = 0x360,
+	APIC_LVT_ERROR = 0x370,
+	APIC_TIMER_INITIAL = 0x380,
+	APIC_TIMER_CURRENT = 0x390,
+	APIC_TIMER_DIVIDE = 0x3e0,
 	APIC_SELF_IPI = 0x3f0,
 };
 
 enum {
-	SVR_ENABLED = 0x100, SVR_DIRECTED_EOI = 0x1000,
-	LVT_MASKED = 0x10000, LVT_TIMER_MODE = 3 << 17, LVT_PERIODIC = 1 << 17,
+	SVR_ENABLED = 0x100,
+	SVR_DIRECTED_EOI = 0x1000,
+	LVT_MASKED = 0x10000,
+	LVT_TIMER_MODE = 3 << 17,
+	LVT_PERIODIC = 1 << 17,
 	LVT_TSC_DEADLINE = 2 << 17,
-	ICR_BUSY = 0x1000, ICR_ASSERT = 0x4000, ICR_LEVEL = 0x8000, ICR_LOGICAL = 0x800,
-	ESR_SEND_ILLEGAL = 0x20, ESR_RECEIVE_ILLEGAL = 0x40,
+	ICR_BUSY = 0x1000,
+	ICR_ASSERT = 0x4000,
+	ICR_LEVEL = 0x8000,
+	ICR_LOGICAL = 0x800,
+	ESR_SEND_ILLEGAL = 0x20,
+	ESR_RECEIVE_ILLEGAL = 0x40,
 };
 
 enum {
-	BASE_BSP = 0x100, BASE_X2APIC = 0x400, BASE_ENABLE = 0x800,
+	BASE_BSP = 0x100,
+	BASE_X2APIC = 0x400,
+	BASE_ENABLE = 0x800,
 	BASE_MODE = BASE_X2APIC | BASE_ENABLE,
 };
 #define APIC_DEFAULT_BASE 0xfee00000ull
@@ -146,13 +179,13 @@ struct lapic {
 	struct vcpu *vcpu;
 	struct port_timer *timer;
 	uint32_t events;
-	uint32_t nmis;       /* 0 to 2 */
+	uint32_t nmis; /* 0 to 2 */
 	uint32_t sipi_vector;
-	uint32_t errors;     /* shown in ESR after the next write to it */
-	uint64_t due_ns;     /* timer; 0: not armed */
-	uint64_t period_ns;  /* periodic: distance; else length of the shot */
-	bool pv_eoi_armed;   /* the guest's PV EOI word is set */
-	uint32_t eoi_exits;  /* number of bits in eoi_exit_vectors */
+	uint32_t errors;    /* shown in ESR after the next write to it */
+	uint64_t due_ns;    /* timer; 0: not armed */
+	uint64_t period_ns; /* periodic: distance; else length of the shot */
+	bool pv_eoi_armed;  /* the guest's PV EOI word is set */
+	uint32_t eoi_exits; /* number of bits in eoi_exit_vectors */
 	uint64_t eoi_exit_vectors[4];
 	uint32_t regs[KVM_APIC_REG_SIZE / 4];
 };

@@ -50,7 +50,9 @@ void lapic_tpr_set(struct vcpu *c, uint8_t value);
 void lapic_timer_fired(struct vcpu *c);        /* REQUEST_TIMER */
 bool irq_pending(struct vcpu *c);              /* LAPIC or PIC has something above TPR/ISR */
 int irq_acknowledge(struct vcpu *c);           /* its vector, now in service; -1: it went away */
-bool lapic_take_nmi(struct vcpu *c);           /* an NMI arrived through the APIC bus */
+/* An NMI arrived through the APIC bus: set c->nmi_pending. Call at each REQUEST_EVENT, also while
+ * c->nmi_pending: what is too many is dropped here. */
+bool lapic_take_nmi(struct vcpu *c);
 bool lapic_take_unhalt(struct vcpu *c);        /* KVM_HC_KICK_CPU: leave HLT without an interrupt */
 bool lapic_take_smi(struct vcpu *c);           /* an SMI arrived through the APIC bus */
 int lapic_take_eoi_exit(struct vcpu *c);       /* split: vector for KVM_EXIT_IOAPIC_EOI, or -1 */

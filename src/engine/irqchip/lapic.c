@@ -203,12 +203,23 @@ bool lapic_take_smi(struct vcpu *c)
 	return take_event(c, EVENT_BIT_SMI);
 }
 
+/* A processor keeps one NMI besides the one in service; two that came at once are two. */
 bool lapic_take_nmi(struct vcpu *c)
 {
+	bool in_service = c->nmi_masked || c->injected.kind == EVENT_NMI;
+	uint32_t room = (in_service ? 1 : 2) - c->nmi_pending, came, back;
+
 	if (!c->lapic || !__atomic_load_n(&c->lapic->nmis, __ATOMIC_SEQ_CST))
 		return false;
-	__atomic_fetch_sub(&c->lapic->nmis, 1, __ATOMIC_SEQ_CST);
-	return true;
+	came = __atomic_exchange_n(&c->lapic->nmis, 0, __ATOMIC_SEQ_CST);
+	back = MIN(came, room);
+	if (!back)
+		return false;
+	if (!c->nmi_pending)
+		back--;
+	if (back)
+		__atomic_fetch_add(&c->lapic->nmis, back, __ATOMIC_SEQ_CST);
+	return !c->nmi_pending;
 }
 
 void lapic_accept_events(struct vcpu *c)
@@ -259,7 +270,7 @@ static void set_base(struct vcpu *c, uint64_t value)
 void lapic_reset(struct vcpu *c, bool is_init)
 {
 	static const uint16_t lvts[] = { APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_PERF,
-					 APIC_LVT_LINT0, APIC_LVT_LINT1, APIC_LVT_ERROR };
+					 APIC_LVT_LINT0, APIC_LVT_LINT1,   APIC_LVT_ERROR };
 	struct lapic *l = c->lapic;
 	bool is_boot = c->id == c->vm->boot_cpu_id;
 
@@ -389,9 +400,7 @@ bool lapic_base_set(struct vcpu *c, uint64_t value, bool host)
 	}
 	if (!(to & BASE_ENABLE))
 		lapic_timer_stop(c);
-	if (from == 0 && !host) /* comes back as after power-on */
-		lapic_reset(c, true);
-	set_base(c, value);
+	set_base(c, value); /* registers keep their values, as with KVM */
 	set_ids(c);
 	vcpu_request(c, REQUEST_EVENT);
 	return true;

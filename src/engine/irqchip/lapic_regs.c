@@ -9,8 +9,12 @@
 #include "engine/sys/features.h"
 
 enum {
-	LVT_VECTOR = 0xff, LVT_DELIVERY = 0x700, LVT_PINS = 0xa000, /* polarity, trigger */
-	LVT_REMOTE_IRR = 0x4000, X2APIC_FIRST = 0x800, X2APIC_LAST = 0x8ff,
+	LVT_VECTOR = 0xff,
+	LVT_DELIVERY = 0x700,
+	LVT_PINS = 0xa000, /* polarity, trigger */
+	LVT_REMOTE_IRR = 0x4000,
+	X2APIC_FIRST = 0x800,
+	X2APIC_LAST = 0x8ff,
 };
 #define ICR_WRITABLE 0xccfffu
 

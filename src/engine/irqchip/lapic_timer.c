@@ -67,8 +67,9 @@ static void start_tsc_deadline(struct vcpu *c)
 		lapic_timer_fired(c);
 		return;
 	}
-	wait_ns = (uint64_t)MIN((unsigned __int128)(deadline - now) * 1000000 / vcpu_tsc_rate(c) + 1,
-				(unsigned __int128)INT64_MAX / 2);
+	wait_ns =
+		(uint64_t)MIN((unsigned __int128)(deadline - now) * 1000000 / vcpu_tsc_rate(c) + 1,
+			      (unsigned __int128)INT64_MAX / 2);
 	arm(c->lapic, port_now_ns() + wait_ns);
 }
 

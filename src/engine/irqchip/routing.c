@@ -18,7 +18,8 @@ static bool entry_fits(const struct routes *table, const struct kvm_irq_routing_
 	if (entry->gsi >= MAX_GSIS)
 		return false;
 	if (entry->type == KVM_IRQ_ROUTING_IRQCHIP) {
-		unsigned pins = entry->u.irqchip.irqchip == KVM_IRQCHIP_IOAPIC ? IOAPIC_PINS : PIC_PINS;
+		unsigned pins =
+			entry->u.irqchip.irqchip == KVM_IRQCHIP_IOAPIC ? IOAPIC_PINS : PIC_PINS;
 
 		if (entry->u.irqchip.irqchip > KVM_IRQCHIP_IOAPIC || entry->u.irqchip.pin >= pins)
 			return false;
