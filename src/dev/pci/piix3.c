@@ -36,10 +36,10 @@ static const struct field piix3_fields[] = {
 	{ 0 },
 };
 
-/* Pins 1 to 4 of a slot; slot 1's INTA# is wire A. */
+/* Pins 0 to 3 of a slot; slot 1's INTA# is wire A. */
 static int gsi_of(struct dev *dev, unsigned slot, unsigned pin)
 {
-	unsigned wire = (slot + pin + 2) % PIRQ_COUNT;
+	unsigned wire = (slot + pin + 3) % PIRQ_COUNT;
 	uint8_t route = to_pci(dev)->config[PIRQA + wire];
 
 	return route & PIRQ_OFF ? -1 : route & 15;

@@ -160,9 +160,11 @@ static void write_byte(struct vga *vga, uint64_t address, uint8_t value)
 		bool is_on = vga_vbe_is_linear(vga) || (planes & BIT(address & 3));
 
 		address += bank_offset(vga);
-		if (is_on && address < vga->vram_bytes)
-			vga->vram[address] = value;
 		vga->is_changed = true;
+		if (!is_on || address >= vga->vram_bytes)
+			return;
+		vga->vram[address] = value;
+		ram_mark_dirty(vga->ram, address, 1);
 		return;
 	}
 	if (!(vga->seq[SEQ_MEMORY] & SEQ_NO_ODD_EVEN)) {
@@ -175,6 +177,7 @@ static void write_byte(struct vga *vga, uint64_t address, uint8_t value)
 	keep = ~spread(planes);
 	word = load_le32(&vga->vram[address]);
 	store_le32(&vga->vram[address], (word & keep) | (write_logic(vga, value) & ~keep));
+	ram_mark_dirty(vga->ram, address, 4);
 	vga->is_changed = true;
 	vga->style_changed |= (planes & 0xc) != 0;
 }
