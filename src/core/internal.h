@@ -167,6 +167,7 @@ struct board {
 	uint64_t clock;  /* guest time while stopped */
 	uint64_t epoch;  /* host time at guest time 0, while running */
 	int64_t rtc_offset;
+	uint64_t chance; /* of dev_random, where there is no VM */
 	struct timer **armed; /* by deadline */
 	size_t armed_count, armed_room;
 	struct loop_timer *alarm;
@@ -220,6 +221,7 @@ void chardevs_room(struct board *board);
 void chardev_release_of(struct dev *dev);
 void netdevs_free(struct board *board);
 void netdevs_poll(struct board *board);
+void netdev_forget(struct netdev *netdev); /* frames that wait */
 void netdev_release_of(struct dev *dev);
 void display_free(struct board *board);
 void display_release_of(struct dev *dev);

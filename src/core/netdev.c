@@ -102,6 +102,11 @@ static void drop_all(struct netdev *netdev)
 		free(take_first(netdev));
 }
 
+void netdev_forget(struct netdev *netdev)
+{
+	drop_all(netdev);
+}
+
 void netdev_free(struct netdev *netdev)
 {
 	struct board *board = netdev->board;
