@@ -626,8 +626,8 @@ static int drive_restored(struct dev *dev, struct err *err)
 		return fail(err, EINVAL, "impossible packet state");
 	if ((drive->op == OP_PARAMETERS && !drive->is_cd) || (drive->op == OP_TRIM && drive->is_cd))
 		return fail(err, EINVAL, "a transfer in the saved state does not suit the drive");
-	if (drive->op == OP_NONE || (drive->status & STATUS_BUSY))
-		drive->status &= ~(STATUS_DRQ | STATUS_BUSY);
+	if (drive->status & STATUS_BUSY) /* saved drives are busy only while reset is held */
+		drive->op = OP_NONE;
 	return 0;
 }
 
