@@ -126,7 +126,8 @@ struct event {
 	uint64_t payload; /* CR2 of #PF, DR6 bits of #DB */
 	bool payload_done; /* CR2 and DR6 hold it already (set with KVM_SET_VCPU_EVENTS) */
 };
-enum event_kind { EVENT_NONE, EVENT_FAULT, EVENT_TRAP, EVENT_SOFTWARE, EVENT_INTERRUPT, EVENT_NMI };
+enum event_kind { EVENT_NONE, EVENT_FAULT, EVENT_TRAP, EVENT_SOFTWARE, EVENT_INTERRUPT, EVENT_NMI,
+		  EVENT_INT1 /* as EVENT_SOFTWARE, but the gate's DPL is not checked */ };
 
 /* Lazy status flags: see interp/flags.h. */
 struct flags {
@@ -188,6 +189,7 @@ struct vcpu {
 	struct segment seg[SEGMENT_COUNT];
 	struct table_register gdt, idt;
 	uint64_t cr0, cr2, cr3, cr4, efer, xcr0;
+	uint8_t cr8;    /* without in-kernel LAPIC; else it is the LAPIC's: cr8_read() */
 	uint64_t dr[8]; /* dr[4], dr[5] unused */
 	uint64_t pdptr[4];
 	struct msr_state msr;
@@ -229,12 +231,12 @@ struct vcpu {
 	 * (STI, POPF, IRET, MOV CR8, ...) then sets REQUEST_EVENT. Written by the run loop. */
 	bool event_waiting;
 	uint32_t sleeping;  /* atomic: in HLT, to be woken through `run` (api/run.c) */
-	uint8_t cr8;        /* without in-kernel LAPIC */
 	bool user_interrupt_queued; /* KVM_INTERRUPT without in-kernel irqchip */
 	uint8_t user_interrupt;
 	struct kvm_guest_debug debug;
 	bool has_signal_mask;
 	uint64_t signal_mask;
+	struct port_timer *signal_timer; /* makes KVM_RUN look for signals the mask lets in */
 
 	/* CPUID as set by the VMM, and what decode asks of it. */
 	struct kvm_cpuid_entry2 cpuid[256];

@@ -29,7 +29,7 @@ struct io_hooks;
 
 struct vm {
 	struct memslots *slots;   /* atomic pointer */
-	struct lock slots_lock;   /* writers */
+	struct lock slots_lock;   /* writers of slots and hooks, creation of vCPUs */
 	struct vcpu *vcpu[KVM_ABI_VCPUS];
 	uint32_t vcpu_count;      /* atomic; vcpu[i] is set before it grows */
 	struct lock lock;         /* creation, irqchip set-up, hooks, clock */

@@ -38,6 +38,10 @@ bool cr0_write(struct vcpu *c, uint64_t value);
 bool cr3_write(struct vcpu *c, uint64_t value);
 bool cr4_write(struct vcpu *c, uint64_t value);
 bool xcr0_write(struct vcpu *c, uint64_t value);
+uint8_t cr8_read(const struct vcpu *c); /* kvm_run.cr8, kvm_sregs.cr8 */
+bool cr8_write(struct vcpu *c, uint64_t value);
+/* As KVM_SET_SREGS sets it: LME and LMA as given. False: bits this guest does not have. */
+bool efer_write(struct vcpu *c, uint64_t value, bool host);
 
 /* CPUID: what we can give (KVM_GET_SUPPORTED_CPUID), and what this guest sees. */
 int cpuid_supported(struct kvm_cpuid_entry2 *entries, unsigned room, unsigned *count);
