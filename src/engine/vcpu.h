@@ -164,6 +164,7 @@ struct msr_state {
 	uint64_t smbase, smi_count, microcode, feature_control;
 	uint64_t kvm_wall_clock, kvm_system_time, kvm_steal_time, kvm_pv_eoi, kvm_poll_control;
 	uint64_t kvm_async_pf, kvm_async_pf_int, kvm_migration_control;
+	uint64_t platform_info, misc_features;
 };
 
 struct insn;
@@ -204,6 +205,7 @@ struct vcpu {
 	bool shadow_sti, shadow_mov_ss; /* interrupts wait for one instruction */
 	bool shadow_ending; /* the shadow covers the instruction now stepped: sys/debug.c */
 	bool step_done;     /* this instruction's single-step trap is taken or not due: sys/debug.c */
+	bool rf_loaded;     /* this instruction set RFLAGS.RF for the next one: sys/debug.c */
 	bool halted_by_mwait;
 	uint64_t pending_debug; /* DR6 bits of a trap due after this instruction */
 

@@ -20,8 +20,7 @@ struct insn {
 	op_fn *exec;
 	uint64_t imm;     /* sign-extended immediate. Far pointer: offset | selector << 32.
 	                   * ENTER: size | level << 16. Branches: target counted from the block's
-	                   * first byte. Vector and x87: the stub, see fpu/ and ops.h.
-	                   * LDS LES LSS LFS LGS: the enum segment_register they load */
+	                   * first byte. Vector and x87: the stub, see fpu/ and ops.h */
 	int64_t disp;     /* displacement; MOV moffs: the address */
 	uint16_t op;      /* the row: see ops.h */
 	uint8_t start;    /* offset of the first byte from the block's */
@@ -31,8 +30,7 @@ struct insn {
 	uint8_t seg;      /* of the memory operand: enum segment_register; default applied */
 	uint8_t base, index, scale;
 	uint8_t modrm;    /* as encoded; mod == 3 means register operand */
-	uint8_t reg;      /* ModRM.reg with REX.R. Byte registers: AH CH DH BH are 16 to 19.
-	                   * PUSH and POP of a segment register: which one (as MOV's ModRM.reg) */
+	uint8_t reg;      /* ModRM.reg with REX.R. Byte registers: AH CH DH BH are 16 to 19 */
 	uint8_t rm;       /* ModRM.rm with REX.B, or the register in the opcode; bytes as above */
 	uint8_t prefix;   /* enum insn_prefix */
 	uint8_t vvvv;     /* VEX/EVEX register operand */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
- * Segment checks, and the mode bits that let most accesses skip them.
+ * Segment checks. sys/mode.c says when most accesses may skip them.
  *
  * Manual: SDM 3 5.3 (limits), 5.5 (types), 3.3.7.1 (canonical addresses), 6.15 (#AC).
  */
@@ -60,55 +60,4 @@ gva_t linear_address_checked(struct vcpu *c, unsigned seg, uint64_t offset, unsi
 	address = (uint32_t)(s->base + offset);
 	check_alignment(c, address, size);
 	return address;
-}
-
-static bool is_flat(const struct segment *s, bool code)
-{
-	uint32_t type = s->rights & (SEG_CODE | SEG_WRITE | SEG_DOWN);
-
-	return s->base == 0 && s->limit == 0xffffffffu && !(s->rights & SEG_UNUSABLE) &&
-	       (code || type == SEG_WRITE);
-}
-
-static bool all_flat(const struct vcpu *c)
-{
-	return is_flat(&c->seg[CS], true) && is_flat(&c->seg[DS], false) &&
-	       is_flat(&c->seg[ES], false) && is_flat(&c->seg[SS], false);
-}
-
-static bool must_step(const struct vcpu *c)
-{
-	uint32_t debug = c->debug.control;
-
-	return c->rflags & F_TF || c->shadow_sti || c->shadow_mov_ss || c->dr[7] & 0xff ||
-	       (debug & KVM_GUESTDBG_ENABLE &&
-		debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP));
-}
-
-void mode_update(struct vcpu *c)
-{
-	uint32_t mode = 0;
-
-	if (c->cr0 & CR0_PE)
-		mode |= MODE_PROTECTED;
-	if (c->rflags & F_VM && c->cr0 & CR0_PE)
-		mode |= MODE_VM86;
-	if (c->efer & EFER_LMA)
-		mode |= MODE_LONG;
-	if (mode & MODE_LONG && c->seg[CS].rights & SEG_LONG)
-		mode |= MODE_CODE64;
-	else if (c->seg[CS].rights & SEG_BIG)
-		mode |= MODE_CODE32;
-	if (c->seg[SS].rights & SEG_BIG && !(mode & MODE_CODE64))
-		mode |= MODE_STACK32;
-	if (c->cpl == 3)
-		mode |= MODE_USER;
-	if (c->cr0 & CR0_AM && c->rflags & F_AC && c->cpl == 3)
-		mode |= MODE_ALIGN;
-	else if (mode & MODE_CODE64 || all_flat(c))
-		mode |= MODE_FLAT; /* not under MODE_ALIGN: every access is to be checked */
-	if (must_step(c))
-		mode |= MODE_STEP;
-	c->mode = mode;
-	tlb_select_view(c);
 }

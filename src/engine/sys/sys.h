@@ -32,6 +32,7 @@ extern const uint32_t msr_index_list[];    /* KVM_GET_MSR_INDEX_LIST */
 extern const unsigned msr_index_count;
 extern const uint32_t msr_feature_list[];  /* KVM_GET_MSR_FEATURE_INDEX_LIST */
 extern const unsigned msr_feature_count;
+bool msr_feature_read(uint32_t index, uint64_t *value); /* KVM_GET_MSRS on the system */
 
 /* Control registers with all checks. False: #GP. */
 bool cr0_write(struct vcpu *c, uint64_t value);
@@ -52,7 +53,8 @@ void cpuid_changed(struct vcpu *c); /* recompute c->features, reserved bits */
 void segment_from_kvm(struct segment *to, const struct kvm_segment *from);
 void segment_to_kvm(struct kvm_segment *to, const struct segment *from);
 
-/* KVM_SET_GUEST_DEBUG or DR7 changed: recomputes whether single-stepping mode is needed. */
+/* c->debug or DR7 changed: recomputes whether single-stepping mode is needed; does what
+ * KVM_GUESTDBG_INJECT_DB and _BP ask for (in c->injected) and clears these bits. */
 void debug_changed(struct vcpu *c);
 /*
  * Around every instruction executed with MODE_STEP, whatever set it. `rip` is linear.
