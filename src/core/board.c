@@ -230,7 +230,7 @@ static void start_pv_clock(struct board *board)
 }
 
 /* What reset goes back to: whatever the machine had set up by the first start. */
-static void keep_power_on_state(struct board *board)
+void keep_power_on_state(struct board *board)
 {
 	struct err err = { 0 };
 	int code;

@@ -109,8 +109,13 @@ void board_press_power_button(struct board *board);
 struct kvm *board_vm(struct board *board);
 struct kvm *board_vcpu(struct board *board, unsigned index);
 unsigned board_vcpu_count(const struct board *board);
+int board_vcpu_thread(struct board *board, unsigned index); /* the host's number of it, 0: none yet */
 /* Runs `fn` on the thread of a stopped vCPU's owner: state ioctls. */
 long board_vcpu_ioctl(struct board *board, unsigned index, unsigned long request, void *argument);
+
+/* What lies where, for people: a line for each piece of RAM and each claim, by address. */
+void board_describe_memory(struct board *board, void (*line)(void *to, const char *text),
+			   void *to);
 
 /* Snapshot of everything (stopped board): vCPUs, irqchips, RAM, devices; one file. */
 int board_save(struct board *board, int fd, struct err *err);

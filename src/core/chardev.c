@@ -44,6 +44,11 @@ bool chardev_is_open(const struct chardev *chardev)
 	return chardev->open;
 }
 
+struct dev *chardev_user(const struct chardev *chardev)
+{
+	return chardev->dev;
+}
+
 struct chardev *chardev_new(struct board *board, const char *id,
 			    const struct chardev_driver *driver, void *peer, struct err *err)
 {
@@ -132,7 +137,8 @@ size_t chardev_room(struct chardev *chardev)
 	size_t room = 0;
 
 	board_lock(board);
-	if (chardev->dev && chardev->events->can_receive && (board->running || !board->system))
+	if (chardev->dev && chardev->events->can_receive &&
+	    (board->running || !board->system || chardev->events->while_stopped))
 		room = chardev->events->can_receive(chardev->dev);
 	board_unlock(board);
 	return room;

@@ -13,6 +13,7 @@ struct chardev_events {
 	void (*receive)(struct dev *dev, const uint8_t *bytes, size_t count);
 	void (*opened)(struct dev *dev, bool open); /* optional */
 	void (*sent)(struct dev *dev);              /* optional: room again after a short send */
+	bool while_stopped; /* receives also while the board stands: monitors */
 };
 int chardev_claim(struct chardev *chardev, struct dev *dev, const struct chardev_events *events,
 		  struct err *err);
@@ -36,7 +37,9 @@ void chardev_free(struct chardev *chardev);
 const char *chardev_id(const struct chardev *chardev);
 const char *chardev_driver_name(const struct chardev *chardev);
 bool chardev_is_open(const struct chardev *chardev);
-size_t chardev_room(struct chardev *chardev); /* 0: nobody listens, or the board stands */
+struct dev *chardev_user(const struct chardev *chardev); /* NULL: nobody claimed it */
+/* 0: nobody listens, or the board stands and the listener does not work then. */
+size_t chardev_room(struct chardev *chardev);
 void chardev_deliver(struct chardev *chardev, const uint8_t *bytes, size_t count); /* <= room */
 void chardev_set_open(struct chardev *chardev, bool open);
 void chardev_can_send(struct chardev *chardev); /* tells the device through `sent` */

@@ -171,3 +171,13 @@ bool input_wants_absolute(struct board *board)
 	board_unlock(board);
 	return absolute;
 }
+
+struct dev *input_pointer(struct board *board)
+{
+	struct input *i;
+
+	board_lock(board);
+	i = pointer(board);
+	board_unlock(board);
+	return i ? i->dev : NULL;
+}

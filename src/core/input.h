@@ -22,6 +22,7 @@ void input_move(struct board *board, int dx, int dy, int dz);
 void input_place(struct board *board, uint32_t x, uint32_t y);
 void input_buttons(struct board *board, unsigned buttons);
 bool input_wants_absolute(struct board *board);
+struct dev *input_pointer(struct board *board); /* the one that speaks, NULL: none */
 /* Key by QEMU's name ("ret", "a", "ctrl", "f1", "kp_5"); -1: no such key. */
 int input_key_by_name(const char *name);
 

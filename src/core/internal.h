@@ -208,6 +208,7 @@ struct board {
 void board_wait(struct board *board, struct cond *cond, uint64_t timeout_ns);
 void pci_msi_config_written(struct pci_dev *pci);
 bool board_running(const struct board *board);
+void keep_power_on_state(struct board *board); /* once: what reset goes back to */
 void timers_clock_started(struct board *board); /* board->running changed */
 void timers_release(struct dev *dev);
 void irq_release(struct dev *dev);

@@ -326,6 +326,7 @@ int board_load(struct board *board, int fd, struct err *err)
 		code = fail(err, EBUSY, "the machine must stand still to be loaded");
 		goto out;
 	}
+	keep_power_on_state(board); /* a reset does not go back to the snapshot */
 	start_progress(board);
 	blocks_drain(board);
 	code = load_header(board, fd, err);
