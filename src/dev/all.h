@@ -4,10 +4,11 @@
 #define DEV_ALL_H
 
 #include "core/pci.h"
+#include "dev/virtio/virtio.h"
 
 #define DEVICE(id)     extern const struct dev_class id##_class;
 #define PCI_DEVICE(id) extern const struct pci_class id##_class;
-#define VIRTIO_DEVICE(id)
+#define VIRTIO_DEVICE(id) extern const struct virtio_class id##_class;
 #include "dev/devices.def"
 #undef DEVICE
 #undef PCI_DEVICE
