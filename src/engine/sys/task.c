@@ -139,14 +139,11 @@ static void load_segments_guarded(struct vcpu *c, const struct task_state *t,
 				  const struct event *event)
 {
 	jmp_buf outer;
-	bool could_unwind = c->can_unwind;
 
 	memcpy(outer, c->unwind, sizeof(outer));
-	c->can_unwind = true;
 	if (!setjmp(c->unwind))
 		load_segments(c, t, event);
 	memcpy(c->unwind, outer, sizeof(outer));
-	c->can_unwind = could_unwind;
 }
 
 /* The new task's registers; its segments are invalid until load_segments(). */
