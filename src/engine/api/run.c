@@ -136,7 +136,7 @@ static bool choose_event(struct vcpu *c)
 {
 	int vector;
 
-	if (!c->nmi_pending && lapic_take_nmi(c))
+	if (lapic_take_nmi(c)) /* also while one is pending: it drops what is too many */
 		c->nmi_pending = true;
 	if (c->nmi_pending && nmi_allowed(c)) {
 		c->nmi_pending = false;
@@ -194,7 +194,7 @@ static bool is_awake(struct vcpu *c)
 	default:
 		return false;
 	}
-	if (!c->nmi_pending && lapic_take_nmi(c))
+	if (lapic_take_nmi(c))
 		c->nmi_pending = true;
 	if (lapic_take_unhalt(c) || c->raised.kind != EVENT_NONE ||
 	    c->injected.kind != EVENT_NONE || (c->nmi_pending && nmi_allowed(c)) ||

@@ -80,6 +80,7 @@ int vcpu_new(struct vm *vm, uint32_t id)
 	vcpu_set_tsc_khz(c, vm->default_tsc_khz);
 	cpuid_changed(c);
 	vcpu_reset(c, false);
+	lapic_reset(c, false);
 	vcpu_tsc_write(c, 0, true);
 	c->mp_state = !c->lapic || id == vm->boot_cpu_id ? KVM_MP_STATE_RUNNABLE
 							 : KVM_MP_STATE_UNINITIALIZED;

@@ -279,6 +279,7 @@ void apic_send_ipi(struct vcpu *c, uint32_t icr, uint32_t destination);
 void lapic_lvt_deliver(struct vcpu *c, unsigned lvt); /* any thread */
 void lapic_eoi(struct vcpu *c);
 void lapic_recheck(struct vcpu *c); /* something may have become deliverable */
+void lapic_version_update(struct vcpu *c);
 uint8_t lapic_ppr_update(struct lapic *l);
 int lapic_highest(struct lapic *l, unsigned bank); /* -1: none */
 

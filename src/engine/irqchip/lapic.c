@@ -253,7 +253,7 @@ static void set_ids(struct vcpu *c)
 	}
 }
 
-static void set_version(struct vcpu *c)
+void lapic_version_update(struct vcpu *c)
 {
 	uint32_t version = VERSION | LVT_LAST << 16;
 
@@ -276,6 +276,8 @@ void lapic_reset(struct vcpu *c, bool is_init)
 
 	if (!is_init)
 		set_base(c, APIC_DEFAULT_BASE | BASE_ENABLE | (is_boot ? BASE_BSP : 0));
+	if (!is_init)
+		c->msr.kvm_poll_control = 1;
 	c->cr8 = 0;
 	c->tsc_deadline = 0;
 	if (!l)
@@ -294,7 +296,7 @@ void lapic_reset(struct vcpu *c, bool is_init)
 		apic_reg_set(l, APIC_LDR, 0);
 	if (!is_init || in_x2apic_mode(c))
 		set_ids(c);
-	set_version(c);
+	lapic_version_update(c);
 	for (unsigned i = 0; i < ARRAY_LEN(lvts); i++)
 		apic_reg_set(l, lvts[i], LVT_MASKED);
 	if (is_boot) /* firmware that never heard of APICs gets the PIC: KVM_X86_QUIRK_LINT0 */
@@ -361,7 +363,7 @@ int lapic_set(struct vcpu *c, const struct kvm_lapic_state *state)
 	memcpy(l->regs, state->regs, sizeof(state->regs));
 	if (in_x2apic_mode(c))
 		set_ids(c);
-	set_version(c);
+	lapic_version_update(c);
 	lapic_ppr_update(l);
 	lapic_timer_start(c, apic_reg(l, APIC_TIMER_CURRENT));
 	vcpu_request(c, REQUEST_EVENT);

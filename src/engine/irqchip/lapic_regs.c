@@ -44,8 +44,11 @@ bool lapic_reg_read(struct vcpu *c, unsigned offset, uint32_t *value)
 	case APIC_EOI:
 	case APIC_SELF_IPI:
 		return false;
+	case APIC_VERSION: /* depends on CPUID */
+		lapic_version_update(c);
+		*value = apic_reg(l, APIC_VERSION);
+		return true;
 	case APIC_ID:
-	case APIC_VERSION:
 	case APIC_TPR:
 	case APIC_LDR:
 	case APIC_DFR:
@@ -72,6 +75,7 @@ static void write_svr(struct vcpu *c, uint32_t value)
 	struct lapic *l = c->lapic;
 	uint32_t writable = 0x3ff;
 
+	lapic_version_update(c);
 	if (apic_reg(l, APIC_VERSION) >> 24)
 		writable |= SVR_DIRECTED_EOI;
 	apic_reg_set(l, APIC_SVR, value & writable);
