@@ -70,6 +70,7 @@ enum op_imm {
 	IMM_MOFFS,  /* addrsize bytes, in insn.disp */
 	IMM_IS4,    /* imm8 whose high half is a vector register */
 	IMM_88,     /* two bytes: EXTRQ, INSERTQ */
+	IMM_ONE,    /* 1, not encoded: shifts D0, D1 */
 };
 
 /* op_info.opsize: how insn.opsize follows from mode and prefixes. */

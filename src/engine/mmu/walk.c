@@ -36,11 +36,6 @@ unsigned mmu_physical_bits(const struct vcpu *c)
 	return c->physical_bits ? c->physical_bits : 36;
 }
 
-bool address_is_canonical(const struct vcpu *c, gva_t address)
-{
-	return (uint64_t)sign_extend(address, c->cr4 & CR4_LA57 ? 57 : 48) == address;
-}
-
 /* Address bits of an entry that must be zero: above MAXPHYADDR. */
 static uint64_t reserved_address_bits(const struct vcpu *c)
 {

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * The cache of decoded blocks.
+ *
+ * Blocks belong to one vCPU and are found by guest-physical address and mode; in front of that
+ * stands a table by linear address, void after a flush of translations (a new epoch). A block is
+ * valid while the number of its page (memslot.code) is its stamp: a write to the page changes it.
+ * Devices write without telling us, so a page is compared with its copy the first time it is used
+ * in an epoch; without paging every interp_run() is an epoch.
+ *
+ * A block ends at branches, at what changes the mode, after 64 instructions or with its page. An
+ * instruction that crosses pages is a block of its own that depends on both.
+ *
+ * Not modelled: code in MMIO regions: an emulation failure, as in the kernel's KVM.
+ */
+#include "base/port.h"
+#include "engine/decode/ops.h"
+#include "engine/fpu/fpu.h"
+#include "engine/interp/address.h"
+#include "engine/interp/block.h"
+
+#include <errno.h>
+
+enum { ARENA_BYTES = 32 << 20 };
+
+static void exec_block_end(struct vcpu *c, const struct insn *i)
+{
+	c->rip = insn_rip(c, i);
+	c->link = LINK_NEXT;
+}
+
+/* Stands in for the instruction after one that wrote to code or did I/O. */
+static void exec_stop(struct vcpu *c, const struct insn *i)
+{
+	block_undo_stop(c->blocks);
+	return end_block(c, insn_rip(c, i));
+}
+
+void block_undo_stop(struct block_cache *cache)
+{
+	if (cache->stopped)
+		cache->stopped->exec = cache->stopped_exec;
+	cache->stopped = NULL;
+}
+
+void interp_stop_after(struct vcpu *c)
+{
+	struct block_cache *cache = c->blocks;
+	struct insn *following = (struct insn *)c->insn + 1;
+
+	if (!c->insn || cache->stopped == following)
+		return;
+	block_undo_stop(cache);
+	cache->stopped = following;
+	cache->stopped_exec = following->exec;
+	following->exec = exec_stop;
+}
+
+int interp_init(struct vcpu *c)
+{
+	struct block_cache *cache = port_alloc_pages(sizeof(*cache));
+
+	if (!cache)
+		return -ENOMEM;
+	cache->arena = port_alloc_pages(ARENA_BYTES);
+	if (!cache->arena) {
+		port_free_pages(cache, sizeof(*cache));
+		return -ENOMEM;
+	}
+	cache->epoch = 1;
+	c->blocks = cache;
+	c->gpr[GPR_ZERO] = 0;
+	return 0;
+}
+
+void interp_fini(struct vcpu *c)
+{
+	if (!c->blocks)
+		return;
+	port_free_pages(c->blocks->arena, ARENA_BYTES);
+	port_free_pages(c->blocks, sizeof(*c->blocks));
+	c->blocks = NULL;
+}
+
+void interp_flush_lookup(struct vcpu *c)
+{
+	c->blocks->epoch++;
+	memset(c->blocks->seen, 0, sizeof(c->blocks->seen));
+}
+
+static unsigned seen_bit(gva_t address)
+{
+	uint64_t page = address >> PAGE_SHIFT;
+
+	return (page ^ page >> 12 ^ page >> 24) & 4095;
+}
+
+void interp_flush_lookup_page(struct vcpu *c, gva_t address)
+{
+	unsigned bit = seen_bit(address);
+
+	if (c->blocks->seen[bit / 64] >> bit % 64 & 1)
+		interp_flush_lookup(c);
+}
+
+void interp_flush(struct vcpu *c)
+{
+	struct block_cache *cache = c->blocks;
+
+	if (c->insn) { /* inside a block: when it is left */
+		vcpu_request(c, REQUEST_CODE_FLUSH);
+		return;
+	}
+	cache->stopped = NULL;
+	cache->arena_used = 0;
+	memset(cache->hash, 0, sizeof(cache->hash));
+	memset(cache->pages, 0, sizeof(cache->pages));
+	interp_flush_lookup(c);
+	fpu_forget_stubs(c);
+}
+
+/* Room that is certain to be there: block_find() has seen to it. */
+static void *arena_take(struct block_cache *cache, size_t bytes)
+{
+	void *room = cache->arena + cache->arena_used;
+
+	cache->arena_used += ALIGN_UP(bytes, 64);
+	return room;
+}
+
+static struct code_page **page_bucket(struct block_cache *cache, gpa_t gpa)
+{
+	return &cache->pages[(gpa >> PAGE_SHIFT) & (PAGE_HASH - 1)];
+}
+
+static struct code_page *page_find(struct block_cache *cache, gpa_t gpa)
+{
+	struct code_page *page = *page_bucket(cache, gpa);
+
+	while (page && page->gpa != gpa)
+		page = page->hash_next;
+	return page;
+}
+
+static struct code_page *page_add(struct block_cache *cache, gpa_t gpa)
+{
+	struct code_page *page = arena_take(cache, sizeof(*page)), **bucket;
+
+	bucket = page_bucket(cache, gpa);
+	page->gpa = gpa;
+	page->hash_next = *bucket;
+	*bucket = page;
+	return page;
+}
+
+/* Makes the copy what is in memory, and notices what was written behind our back. */
+static void page_refresh(struct vcpu *c, struct code_page *page, const uint8_t *host)
+{
+	page->stamp = mmu_watch_code(c, page->gpa, page->number); /* may unwind */
+	memcpy(page->copy, host, PAGE_BYTES);
+	page->epoch = c->blocks->epoch;
+}
+
+/* The code page behind a linear address, checked in this epoch. */
+static struct code_page *page_at(struct vcpu *c, gva_t address)
+{
+	struct block_cache *cache = c->blocks;
+	gva_t tag = (address & PAGE_MASK) | !!(c->mode & MODE_USER);
+	struct fetch_entry *e = &cache->fetch[address >> PAGE_SHIFT & (FETCH_ENTRIES - 1)];
+	struct code_page *page;
+	const uint8_t *host;
+	uint32_t *number;
+	unsigned bytes;
+	gpa_t gpa;
+
+	if (e->page == tag && e->epoch == cache->epoch &&
+	    __atomic_load_n(e->code->number, __ATOMIC_ACQUIRE) == e->code->stamp)
+		return e->code;
+	host = mmu_fetch(c, address, &bytes, &gpa, &number);
+	if (!host)
+		unwind_emulation_failure(c, "code outside memory slots");
+	host -= address & ~PAGE_MASK;
+	gpa &= PAGE_MASK;
+	page = page_find(cache, gpa);
+	if (!page) {
+		page = page_add(cache, gpa);
+		page->number = number;
+		page->stamp = 0; /* even: never valid */
+	}
+	if (__atomic_load_n(number, __ATOMIC_ACQUIRE) != page->stamp) {
+		page_refresh(c, page, host);
+	} else if (page->epoch != cache->epoch) {
+		if (memcmp(page->copy, host, PAGE_BYTES) != 0) {
+			__atomic_fetch_add(number, 1, __ATOMIC_SEQ_CST);
+			page_refresh(c, page, host);
+		}
+		page->epoch = cache->epoch;
+	}
+	*e = (struct fetch_entry){ .page = tag, .epoch = cache->epoch, .code = page };
+	return page;
+}
+
+static struct block **block_bucket(struct block_cache *cache, gpa_t gpa, uint32_t mode)
+{
+	return &cache->hash[(gpa ^ gpa >> 14 ^ mode * 0x95) & (BLOCK_HASH - 1)];
+}
+
+static unsigned block_limit(const struct vcpu *c, unsigned wanted)
+{
+	return c->mode & MODE_STEP ? 1 : wanted;
+}
+
+static void finish_insn(struct vcpu *c, struct insn *i, const uint8_t *bytes)
+{
+	if (op_info(i->op)->flags & (OP_VECTOR | OP_X87))
+		fpu_prepare(c, i, bytes);
+}
+
+/* Decodes into b->insns from `available` bytes; false if not even one instruction fits. */
+static bool block_fill(struct vcpu *c, struct block *b, const uint8_t *bytes, unsigned available,
+		       unsigned most)
+{
+	struct insn *i = b->insns;
+	unsigned at = 0;
+
+	b->count = 0;
+	while (b->count < most && at < available && at <= BLOCK_BYTES) {
+		i->start = at;
+		if (!decode(c, bytes + at, available - at, c->mode, i))
+			break;
+		finish_insn(c, i, bytes + at);
+		at += i->length;
+		b->count++;
+		if (op_info(i++->op)->flags & OP_ENDS_BLOCK)
+			break;
+	}
+	b->bytes = at;
+	*i = (struct insn){ .exec = exec_block_end, .start = at, .modrm = 0xc0,
+			    .base = GPR_ZERO, .index = GPR_ZERO };
+	return b->count;
+}
+
+static void block_init(struct vcpu *c, struct block *b, const struct code_page *page, gpa_t gpa)
+{
+	*b = (struct block){ .gpa = gpa,
+			     .gpa2 = page->gpa,
+			     .mode = c->mode,
+			     .stamp = page->stamp,
+			     .stamp2 = page->stamp,
+			     .number = page->number,
+			     .number2 = page->number };
+	for (unsigned n = 0; n < LINK_COUNT; n++)
+		b->link[n].rip = BIT(62); /* no RIP is */
+}
+
+/* The instruction at the end of one page and the start of the next. */
+static void block_fill_crossing(struct vcpu *c, struct block *b, const struct code_page *page,
+				gva_t address)
+{
+	unsigned offset = address & ~PAGE_MASK, first = PAGE_BYTES - offset;
+	const struct code_page *second = page_at(c, (address & PAGE_MASK) + PAGE_BYTES);
+	uint8_t bytes[32];
+
+	memcpy(bytes, page->copy + offset, first);
+	memcpy(bytes + first, second->copy, 16);
+	b->crosses = true;
+	b->gpa2 = second->gpa;
+	b->number2 = second->number;
+	b->stamp2 = second->stamp;
+	block_fill(c, b, bytes, first + 16, 1);
+}
+
+static struct block *block_make(struct vcpu *c, const struct code_page *page, gva_t address)
+{
+	struct block_cache *cache = c->blocks;
+	struct block *b = (struct block *)(cache->arena + cache->arena_used), **bucket;
+	unsigned offset = address & ~PAGE_MASK;
+	gpa_t gpa = page->gpa + offset;
+
+	block_init(c, b, page, gpa);
+	if (!block_fill(c, b, page->copy + offset, PAGE_BYTES - offset, block_limit(c, BLOCK_INSNS))) {
+		/* The second page's record may have to be made where b is now. */
+		(void)page_at(c, (address & PAGE_MASK) + PAGE_BYTES);
+		b = (struct block *)(cache->arena + cache->arena_used);
+		block_init(c, b, page, gpa);
+		block_fill_crossing(c, b, page, address);
+	}
+	arena_take(cache, sizeof(*b) + (b->count + 1u) * sizeof(struct insn));
+	bucket = block_bucket(cache, gpa, b->mode);
+	b->hash_next = *bucket;
+	*bucket = b;
+	return b;
+}
+
+static bool block_matches(struct vcpu *c, const struct block *b, const struct code_page *page,
+			  gva_t address)
+{
+	const struct code_page *second = page;
+
+	if (b->gpa != page->gpa + (address & ~PAGE_MASK) || b->mode != c->mode ||
+	    b->stamp != page->stamp || b->number != page->number)
+		return false;
+	if (b->crosses)
+		second = page_at(c, (address & PAGE_MASK) + PAGE_BYTES);
+	return b->gpa2 == second->gpa && b->stamp2 == second->stamp;
+}
+
+static gva_t code_address(const struct vcpu *c)
+{
+	return c->mode & MODE_CODE64 ? c->rip : (uint32_t)(c->seg[CS].base + c->rip);
+}
+
+/*
+ * Near the end of CS: one instruction, not kept, from the bytes the limit allows.
+ * [SDM 3 5.3] a fetch beyond it is #GP.
+ */
+static struct block *block_at_limit(struct vcpu *c, gva_t address)
+{
+	struct block *b = (struct block *)c->blocks->limit_insns;
+	uint32_t limit = c->seg[CS].limit;
+	const struct code_page *page;
+	unsigned allowed, offset = address & ~PAGE_MASK;
+	uint8_t bytes[16];
+
+	if (c->rip > limit)
+		raise_gp(c);
+	allowed = (unsigned)MIN(limit - c->rip + 1, 15);
+	page = page_at(c, address);
+	block_init(c, b, page, page->gpa + offset);
+	for (unsigned n = 0; n < allowed; n++) {
+		if (offset + n == PAGE_BYTES)
+			page = page_at(c, address + n);
+		bytes[n] = page->copy[(offset + n) & ~PAGE_MASK];
+	}
+	if (!block_fill(c, b, bytes, allowed, 1))
+		raise_gp(c);
+	return b;
+}
+
+static bool near_limit(const struct vcpu *c)
+{
+	return !(c->mode & (MODE_FLAT | MODE_CODE64)) && c->rip + 256 + 15 > c->seg[CS].limit;
+}
+
+static struct lookup_entry *lookup_at(struct block_cache *cache, gva_t address)
+{
+	return &cache->lookup[(address ^ address >> 12) & (LOOKUP_ENTRIES - 1)];
+}
+
+NOINLINE static struct block *block_find_slowly(struct vcpu *c, gva_t address)
+{
+	struct block_cache *cache = c->blocks;
+	const struct code_page *page;
+	struct block *b;
+
+	/* A block and three pages at most before the next look. */
+	if (cache->arena_used + sizeof(*b) + (BLOCK_INSNS + 1) * sizeof(struct insn) +
+		    4 * sizeof(struct code_page) > ARENA_BYTES)
+		interp_flush(c);
+	page = page_at(c, address);
+	b = *block_bucket(cache, page->gpa + (address & ~PAGE_MASK), c->mode);
+	while (b && !block_matches(c, b, page, address))
+		b = b->hash_next;
+	if (!b)
+		b = block_make(c, page, address);
+	*lookup_at(cache, address) = (struct lookup_entry){ address, cache->epoch, b };
+	cache->seen[seen_bit(address) / 64] |= BIT(seen_bit(address) % 64);
+	if (b->crosses) {
+		unsigned bit = seen_bit(address + PAGE_BYTES);
+
+		cache->seen[bit / 64] |= BIT(bit % 64);
+	}
+	return b;
+}
+
+struct block *block_find(struct vcpu *c)
+{
+	gva_t address = code_address(c);
+	const struct lookup_entry *e = lookup_at(c->blocks, address);
+
+	c->insn = NULL; /* what unwinds from here is no instruction's fault */
+	if (unlikely(near_limit(c)))
+		return block_at_limit(c, address);
+	if (likely(e->address == address && e->epoch == c->blocks->epoch &&
+		   e->block->mode == c->mode && block_is_fresh(e->block) &&
+		   *e->block->number2 == e->block->stamp2))
+		return e->block;
+	return block_find_slowly(c, address);
+}

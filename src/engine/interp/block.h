@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/* Decoded code: see block.c. Inside interp/ only. */
+#ifndef INTERP_BLOCK_H
+#define INTERP_BLOCK_H
+
+#include "engine/interp/interp.h"
+#include "engine/mmu/mmu.h"
+
+/* How a block was left: c->link. */
+enum { LINK_NONE, LINK_NEXT, LINK_TARGET, LINK_COUNT };
+
+enum { BLOCK_INSNS = 64, BLOCK_BYTES = 255 - 15 };
+
+/* A guest page with decoded code: its bytes as they were, so that what a device writes later (which
+ * nobody tells us) can be found out. */
+struct code_page {
+	struct code_page *hash_next;
+	gpa_t gpa;
+	uint32_t *number; /* memslot.code */
+	uint32_t stamp;   /* *number while the copy is what is in memory */
+	uint64_t epoch;   /* when it was last compared */
+	uint8_t copy[PAGE_BYTES];
+};
+
+struct block;
+
+/* The block that followed last time. */
+struct link {
+	uint64_t rip;
+	uint64_t epoch;
+	struct block *to;
+	bool same_page;
+};
+
+struct block {
+	struct block *hash_next;
+	gpa_t gpa;
+	uint32_t mode;
+	uint32_t stamp, stamp2;
+	const uint32_t *number, *number2; /* of both pages; the same for all but crossing blocks */
+	gpa_t gpa2;                       /* second page of a crossing block, else as gpa's */
+	bool crosses;
+	uint8_t bytes, count;
+	struct link link[LINK_COUNT];
+	struct insn insns[]; /* `count` and one that leaves the block */
+};
+
+enum { LOOKUP_ENTRIES = 4096, BLOCK_HASH = 16384, PAGE_HASH = 2048, FETCH_ENTRIES = 256 };
+
+struct lookup_entry {
+	gva_t address;
+	uint64_t epoch;
+	struct block *block;
+};
+
+/* Where code at a linear page comes from. */
+struct fetch_entry {
+	gva_t page; /* with bit 0: user mode */
+	uint64_t epoch;
+	struct code_page *code;
+};
+
+struct block_cache {
+	uint64_t epoch; /* shortcuts made before are void; never 0 */
+	uint64_t seen[64]; /* linear pages (hashed) that shortcuts of this epoch lead to */
+	/* interp_stop_after() has put exec_stop here. */
+	struct insn *stopped;
+	op_fn *stopped_exec;
+
+	uint8_t *arena;
+	size_t arena_used;
+	uint64_t limit_insns[2 * sizeof(struct insn) / 8 + sizeof(struct block) / 8 + 1];
+	struct lookup_entry lookup[LOOKUP_ENTRIES];
+	struct fetch_entry fetch[FETCH_ENTRIES];
+	struct block *hash[BLOCK_HASH];
+	struct code_page *pages[PAGE_HASH];
+};
+
+/* The block at c->rip, decoded if need be. Unwinds with the faults of fetching. */
+struct block *block_find(struct vcpu *c);
+
+static ALWAYS_INLINE bool block_is_fresh(const struct block *b)
+{
+	return __atomic_load_n(b->number, __ATOMIC_RELAXED) == b->stamp;
+}
+
+/* Puts back what interp_stop_after() replaced. */
+void block_undo_stop(struct block_cache *cache);
+
+#endif

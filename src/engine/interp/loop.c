@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * The loop that runs blocks.
+ *
+ * Handlers call each other by tail calls until the block ends and the last one returns here. What
+ * followed a block last time is remembered in it; c->requests is looked at between blocks.
+ */
+#include "engine/interp/block.h"
+#include "engine/interp/interp.h"
+#include "engine/mmu/io.h"
+#include "engine/sys/sys.h"
+
+static bool has_requests(const struct vcpu *c)
+{
+	return __atomic_load_n(&c->requests, __ATOMIC_RELAXED) ||
+	       __atomic_load_n(&c->run->immediate_exit, __ATOMIC_RELAXED);
+}
+
+/* Something that a block with LINK_NONE may have left. */
+static bool must_return(const struct vcpu *c)
+{
+	return has_requests(c) || c->exit_ready || c->raised.kind != EVENT_NONE ||
+	       c->mp_state != KVM_MP_STATE_RUNNABLE;
+}
+
+static ALWAYS_INLINE void run_block(struct vcpu *c, const struct block *b)
+{
+	c->gpr[GPR_BLOCK] = c->rip;
+	c->insn = b->insns;
+	c->count_blocks++;
+	c->count_insns += b->count;
+	b->insns->exec(c, b->insns);
+	io_commit(c);
+}
+
+static ALWAYS_INLINE bool on_one_page(uint64_t a, uint64_t b)
+{
+	return !((a ^ b) & PAGE_MASK);
+}
+
+/* In one page a link holds as long as the block; across pages as long as translations. */
+static ALWAYS_INLINE bool link_holds(const struct vcpu *c, const struct link *l)
+{
+	return l->rip == c->rip &&
+	       (l->epoch == c->blocks->epoch ||
+		(l->same_page && on_one_page(c->gpr[GPR_BLOCK], c->rip))) &&
+	       block_is_fresh(l->to);
+}
+
+/* Finds the block at c->rip and, where that is safe, remembers it as the one after `b`. */
+static struct block *follow(struct vcpu *c, struct block *b, struct link *l)
+{
+	uint64_t from = c->gpr[GPR_BLOCK];
+	struct block *to = block_find(c);
+
+	if (l == &b->link[LINK_NONE] || !(to->mode & MODE_FLAT) || to->crosses || b->crosses ||
+	    to->mode != b->mode)
+		return to;
+	*l = (struct link){ .rip = c->rip,
+			    .epoch = c->blocks->epoch,
+			    .to = to,
+			    .same_page = on_one_page(from, c->rip) &&
+					 on_one_page(b->gpa, to->gpa) };
+	return to;
+}
+
+/* Until something other than the next block is due. */
+static void run_chain(struct vcpu *c)
+{
+	struct block *b = block_find(c);
+
+	for (;;) {
+		struct link *l;
+
+		run_block(c, b);
+		l = &b->link[c->link];
+		if (unlikely(has_requests(c)) || c->link == LINK_NONE)
+			break;
+		b = likely(link_holds(c, l)) ? l->to : follow(c, b, l);
+	}
+	c->insn = NULL;
+}
+
+static gva_t linear_rip(const struct vcpu *c)
+{
+	return c->mode & MODE_CODE64 ? c->rip : (uint32_t)(c->seg[CS].base + c->rip);
+}
+
+static void run_step(struct vcpu *c)
+{
+	bool stepping = c->mode & MODE_STEP, tf = c->rflags & F_TF;
+	struct block *b;
+
+	c->insn = NULL;
+	c->gpr[GPR_BLOCK] = c->rip;
+	if (stepping)
+		debug_check_fetch(c, linear_rip(c));
+	b = block_find(c);
+	run_block(c, b);
+	c->insn = NULL;
+	if (stepping)
+		debug_after_insn(c, tf);
+}
+
+/* RIP back to the start of the instruction that unwound. */
+static void after_unwind(struct vcpu *c, enum unwind_reason reason)
+{
+	block_undo_stop(c->blocks);
+	if (c->insn)
+		c->rip = insn_rip(c, c->insn);
+	c->insn = NULL;
+	c->io_next = 0;
+	if (reason == UNWIND_FAULT)
+		io_commit(c);
+}
+
+void interp_run(struct vcpu *c)
+{
+	int reason = setjmp(c->unwind);
+
+	if (reason)
+		after_unwind(c, reason);
+	else if (!(c->cr0 & CR0_PG))
+		interp_flush_lookup(c); /* see block.c */
+	c->can_unwind = true;
+	while (!must_return(c)) {
+		if (c->mode & MODE_STEP)
+			run_step(c);
+		else
+			run_chain(c);
+	}
+	c->can_unwind = false;
+	c->insn = NULL;
+}
+
+void interp_step(struct vcpu *c)
+{
+	uint32_t mode = c->mode;
+	int reason = setjmp(c->unwind);
+
+	c->can_unwind = !reason;
+	if (reason) {
+		after_unwind(c, reason);
+		c->mode &= ~(MODE_STEP & ~mode);
+		return;
+	}
+	if (mode & MODE_STEP) {
+		run_step(c);
+	} else {
+		c->mode |= MODE_STEP; /* one-instruction blocks, without the debug hooks */
+		run_block(c, block_find(c));
+		c->mode &= ~MODE_STEP;
+	}
+	c->insn = NULL;
+	c->can_unwind = false;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * String instructions.
+ *
+ * Registers are committed after each element (or each run of elements copied at once), so a fault,
+ * an exit or an interrupt finds the instruction restartable as the manual wants it. Runs: MOVS and
+ * STOS upwards, with flat segments, within a page on both sides, on plain memory.
+ *
+ * Manual: SDM 2, REP, MOVS to OUTS.
+ */
+#include "base/bytes.h"
+#include "engine/interp/exec.h"
+#include "engine/interp/operand.h"
+#include "engine/mmu/io.h"
+#include "engine/sys/sys.h"
+
+enum { RUN_LIMIT = 1 << 16 }; /* elements between two looks at c->requests */
+
+static bool is_repeated(const struct insn *i)
+{
+	return i->prefix & (PREFIX_REP | PREFIX_REPNE);
+}
+
+static int64_t stride(const struct vcpu *c, const struct insn *i)
+{
+	return c->rflags & F_DF ? -(int64_t)i->opsize : i->opsize;
+}
+
+static ALWAYS_INLINE uint64_t index_read(const struct vcpu *c, const struct insn *i, unsigned n)
+{
+	return low_bytes(c->gpr[n], i->addrsize);
+}
+
+static ALWAYS_INLINE void index_add(struct vcpu *c, const struct insn *i, unsigned n, int64_t by)
+{
+	reg_write(c, n, i->addrsize, c->gpr[n] + (uint64_t)by);
+}
+
+static ALWAYS_INLINE gva_t source(struct vcpu *c, const struct insn *i)
+{
+	return linear_address(c, i->seg, index_read(c, i, RSI), i->opsize, ACCESS_READ);
+}
+
+static ALWAYS_INLINE gva_t destination(struct vcpu *c, const struct insn *i, enum access access)
+{
+	return linear_address(c, ES, index_read(c, i, RDI), i->opsize, access);
+}
+
+/* Somebody wants the vCPU, or I/O was done: leave between two elements. */
+static ALWAYS_INLINE bool must_pause(struct vcpu *c)
+{
+	return unlikely(__atomic_load_n(&c->requests, __ATOMIC_RELAXED) || c->exit_ready ||
+			c->io_done || c->mode & MODE_STEP);
+}
+
+/* One element done. */
+typedef void element_fn(struct vcpu *c, const struct insn *i);
+
+enum until { UNTIL_COUNT, WHILE_ZF };
+
+static ALWAYS_INLINE bool may_go_on(const struct vcpu *c, const struct insn *i, enum until until)
+{
+	if (until == UNTIL_COUNT)
+		return true;
+	return flag_zf(c) == !(i->prefix & PREFIX_REPNE);
+}
+
+/* How many elements can be done at once, and does them: 0 if the next must go alone. */
+typedef uint64_t run_fn(struct vcpu *c, const struct insn *i, uint64_t count);
+
+static ALWAYS_INLINE void repeat(struct vcpu *c, const struct insn *i, element_fn *element,
+				 run_fn *run, enum until until)
+{
+	uint64_t count = index_read(c, i, RCX);
+
+	while (count) {
+		uint64_t done = run ? run(c, i, count) : 0;
+
+		if (!done) {
+			element(c, i);
+			done = 1;
+		}
+		count -= done;
+		index_add(c, i, RCX, -(int64_t)done);
+		if (!may_go_on(c, i, until))
+			break;
+		if (count && must_pause(c))
+			return end_block(c, insn_rip(c, i));
+	}
+	return next(c, i);
+}
+
+static ALWAYS_INLINE void string_op(struct vcpu *c, const struct insn *i, element_fn *element,
+				    run_fn *run, enum until until)
+{
+	if (is_repeated(i))
+		return repeat(c, i, element, run, until);
+	element(c, i);
+	return next(c, i);
+}
+
+/* Elements of a run that starts at `offset` and stays below the top of the address space. */
+static uint64_t run_room(const struct insn *i, uint64_t offset, uint64_t count)
+{
+	uint64_t top = i->addrsize == 8 ? ~0ull : 0xffffffffull;
+
+	return MIN(count, (top - offset) / i->opsize);
+}
+
+static bool runs_possible(const struct vcpu *c, const struct insn *i)
+{
+	return c->mode & MODE_FLAT && !(c->mode & MODE_STEP) && i->addrsize != 2 &&
+	       !(c->rflags & F_DF);
+}
+
+static void movs_element(struct vcpu *c, const struct insn *i)
+{
+	int64_t step = stride(c, i);
+	uint64_t value = mem_read(c, source(c, i), i->opsize);
+
+	mem_write(c, destination(c, i, ACCESS_WRITE), i->opsize, value);
+	index_add(c, i, RSI, step);
+	index_add(c, i, RDI, step);
+}
+
+static uint64_t movs_run(struct vcpu *c, const struct insn *i, uint64_t count)
+{
+	uint64_t from = index_read(c, i, RSI), to = index_read(c, i, RDI), elements, bytes;
+	unsigned from_bytes, to_bytes;
+	const uint8_t *host_from;
+	uint8_t *host_to;
+
+	if (!runs_possible(c, i) || i->seg >= FS || i->seg == CS || count < 4)
+		return 0;
+	host_from = mem_span(c, from, ACCESS_READ, &from_bytes);
+	host_to = host_from ? mem_span(c, to, ACCESS_WRITE, &to_bytes) : NULL;
+	if (!host_to)
+		return 0;
+	elements = MIN(run_room(i, from, count), run_room(i, to, count));
+	elements = MIN(elements, MIN(from_bytes, to_bytes) / i->opsize);
+	bytes = elements * i->opsize;
+	if (host_to > host_from && host_to < host_from + bytes)
+		return 0; /* elements written are read again: a pattern fill */
+	memmove(host_to, host_from, bytes);
+	index_add(c, i, RSI, (int64_t)bytes);
+	index_add(c, i, RDI, (int64_t)bytes);
+	return elements;
+}
+
+void exec_movs(struct vcpu *c, const struct insn *i)
+{
+	return string_op(c, i, movs_element, movs_run, UNTIL_COUNT);
+}
+
+static void stos_element(struct vcpu *c, const struct insn *i)
+{
+	mem_write(c, destination(c, i, ACCESS_WRITE), i->opsize, reg_read(c, RAX, i->opsize));
+	index_add(c, i, RDI, stride(c, i));
+}
+
+static uint64_t stos_run(struct vcpu *c, const struct insn *i, uint64_t count)
+{
+	uint64_t to = index_read(c, i, RDI), elements;
+	unsigned to_bytes;
+	uint8_t *host;
+
+	if (!runs_possible(c, i) || count < 4)
+		return 0;
+	host = mem_span(c, to, ACCESS_WRITE, &to_bytes);
+	if (!host)
+		return 0;
+	elements = MIN(run_room(i, to, count), to_bytes / i->opsize);
+	if (i->opsize == 1 || c->gpr[RAX] == 0) {
+		memset(host, (uint8_t)c->gpr[RAX], elements * i->opsize);
+	} else {
+		for (uint64_t n = 0; n < elements; n++)
+			store_le(host + n * i->opsize, c->gpr[RAX], i->opsize);
+	}
+	index_add(c, i, RDI, (int64_t)(elements * i->opsize));
+	return elements;
+}
+
+void exec_stos(struct vcpu *c, const struct insn *i)
+{
+	return string_op(c, i, stos_element, stos_run, UNTIL_COUNT);
+}
+
+static void lods_element(struct vcpu *c, const struct insn *i)
+{
+	reg_write(c, RAX, i->opsize, mem_read(c, source(c, i), i->opsize));
+	index_add(c, i, RSI, stride(c, i));
+}
+
+void exec_lods(struct vcpu *c, const struct insn *i)
+{
+	return string_op(c, i, lods_element, NULL, UNTIL_COUNT);
+}
+
+static ALWAYS_INLINE void compare(struct vcpu *c, uint64_t a, uint64_t b, unsigned size)
+{
+	uint64_t result = a - b;
+
+	flags_set(c, result, (~a & b) | ((~a | b) & result), 8 * size);
+}
+
+static void cmps_element(struct vcpu *c, const struct insn *i)
+{
+	int64_t step = stride(c, i);
+	uint64_t a = mem_read(c, source(c, i), i->opsize);
+	uint64_t b = mem_read(c, destination(c, i, ACCESS_READ), i->opsize);
+
+	compare(c, a, b, i->opsize);
+	index_add(c, i, RSI, step);
+	index_add(c, i, RDI, step);
+}
+
+void exec_cmps(struct vcpu *c, const struct insn *i)
+{
+	return string_op(c, i, cmps_element, NULL, WHILE_ZF);
+}
+
+static void scas_element(struct vcpu *c, const struct insn *i)
+{
+	uint64_t b = mem_read(c, destination(c, i, ACCESS_READ), i->opsize);
+
+	compare(c, reg_read(c, RAX, i->opsize), b, i->opsize);
+	index_add(c, i, RDI, stride(c, i));
+}
+
+void exec_scas(struct vcpu *c, const struct insn *i)
+{
+	return string_op(c, i, scas_element, NULL, WHILE_ZF);
+}
+
+static uint16_t string_port(struct vcpu *c, const struct insn *i)
+{
+	uint16_t port = (uint16_t)c->gpr[RDX];
+
+	io_permission_check(c, port, i->opsize);
+	if (c->mode & MODE_STEP)
+		debug_check_port(c, port, i->opsize);
+	return port;
+}
+
+/* Elements to ask for in one exit: within the page, upwards, with flat segments. */
+static unsigned io_run(const struct vcpu *c, const struct insn *i, unsigned index, bool flat_segment)
+{
+	uint64_t offset = index_read(c, i, index);
+	uint64_t in_page = (PAGE_BYTES - (offset & (PAGE_BYTES - 1))) / i->opsize;
+	uint64_t count = is_repeated(i) ? index_read(c, i, RCX) : 1;
+
+	if (!runs_possible(c, i) || !flat_segment || in_page == 0)
+		return 1;
+	return (unsigned)MIN(count, in_page);
+}
+
+/* `done` elements went through the port. */
+static void string_io_done(struct vcpu *c, const struct insn *i, unsigned index, unsigned done)
+{
+	index_add(c, i, index, stride(c, i) * (int64_t)done);
+	if (is_repeated(i)) {
+		index_add(c, i, RCX, -(int64_t)done);
+		if (index_read(c, i, RCX))
+			return end_block(c, insn_rip(c, i));
+	}
+	return next(c, i);
+}
+
+void exec_ins(struct vcpu *c, const struct insn *i)
+{
+	uint8_t buffer[PAGE_BYTES];
+	uint16_t port = string_port(c, i);
+	unsigned count, size = i->opsize;
+	gva_t address;
+
+	if (is_repeated(i) && !index_read(c, i, RCX))
+		return next(c, i);
+	count = io_run(c, i, RDI, true);
+	address = destination(c, i, ACCESS_WRITE);
+	mem_check_write(c, address, count * size);
+	count = port_read_many(c, port, size, buffer, count);
+	mem_write_bytes(c, address, buffer, count * size);
+	string_io_done(c, i, RDI, count);
+}
+
+void exec_outs(struct vcpu *c, const struct insn *i)
+{
+	uint8_t buffer[PAGE_BYTES];
+	uint16_t port = string_port(c, i);
+	unsigned count, size = i->opsize;
+	gva_t address;
+
+	if (is_repeated(i) && !index_read(c, i, RCX))
+		return next(c, i);
+	count = io_run(c, i, RSI, i->seg < FS && i->seg != CS);
+	address = source(c, i);
+	mem_read_bytes(c, address, buffer, count * size);
+	count = port_write_many(c, port, size, buffer, count);
+	string_io_done(c, i, RSI, count);
+}
