@@ -381,11 +381,11 @@ static void verr_and_lsl_look_without_faults(void **state)
 	rig_execute(c, exec_lsl, i);
 	assert_int_equal(c->gpr[RBX], 0xffffffff);
 	rig_execute(c, exec_lar, i);
-	assert_int_equal(c->gpr[RBX], 0xc0f200);
+	assert_int_equal(c->gpr[RBX], 0xcff200);
 	c->gpr[RAX] = 0xfff8;
 	rig_execute(c, exec_lar, i);
 	assert_false(flag_zf(c));
-	assert_int_equal(c->gpr[RBX], 0xc0f200);
+	assert_int_equal(c->gpr[RBX], 0xcff200);
 }
 
 static void system_calls_load_flat_segments(void **state)

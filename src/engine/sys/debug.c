@@ -151,9 +151,10 @@ void debug_after_insn(struct vcpu *c, bool tf_before)
 			bits |= DR6_BS;
 		if (bits && c->mp_state == KVM_MP_STATE_HALTED)
 			c->mp_state = KVM_MP_STATE_RUNNABLE;
-		if (bits && debug_wants(c, EXC_DB))
+		/* An exit this instruction made wins; KVM loses the step then too. */
+		if (bits && debug_wants(c, EXC_DB) && !c->exit_ready)
 			debug_exit(c, EXC_DB, linear_rip(c, c->rip), bits);
-		else if (bits && c->raised.kind == EVENT_NONE)
+		else if (bits && !debug_wants(c, EXC_DB) && c->raised.kind == EVENT_NONE)
 			c->raised = (struct event){
 				.kind = EVENT_TRAP, .vector = EXC_DB, .payload = bits
 			};

@@ -43,7 +43,7 @@ static NORETURN void gate_fault(struct vcpu *c, uint8_t vector, const struct eve
 	raise_fault_code(c, vector, e->vector * 8 + 2 + selector_error(c, 0));
 }
 
-/* The handler's code segment; `wide`: it must be 64-bit code. */
+/* The handler's code segment. */
 static void gate_code_segment(struct vcpu *c, uint16_t selector, struct gate *gate)
 {
 	struct descriptor d;
@@ -71,7 +71,7 @@ static void gate_read(struct vcpu *c, const struct event *e, struct descriptor *
 
 	if (at + bytes - 1 > c->idt.limit)
 		gate_fault(c, EXC_GP, e);
-	d->address = c->idt.base + at;
+	d->address = in_long_mode(c) ? c->idt.base + at : (uint32_t)(c->idt.base + at);
 	d->low = mem_read_system(c, d->address, 8);
 	d->high = bytes == 16 ? mem_read_system(c, d->address + 8, 8) : 0;
 	type = descriptor_type(d);

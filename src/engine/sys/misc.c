@@ -9,8 +9,6 @@
  */
 #include "engine/sys/internal.h"
 
-#include <errno.h>
-
 void exec_hlt(struct vcpu *c, const struct insn *i)
 {
 	require_cpl0(c);
@@ -112,13 +110,8 @@ void exec_cpuid(struct vcpu *c, const struct insn *i)
 /* VMCALL and VMMCALL alike. */
 void exec_vmcall(struct vcpu *c, const struct insn *i)
 {
-	uint64_t mask = code_is_64bit(c) ? ~0ull : 0xffffffff;
-	const uint64_t args[4] = { c->gpr[RBX] & mask, c->gpr[RCX] & mask, c->gpr[RDX] & mask,
-				   c->gpr[RSI] & mask };
-	uint64_t result = (uint64_t)-KVM_EPERM;
+	const uint64_t args[4] = { c->gpr[RBX], c->gpr[RCX], c->gpr[RDX], c->gpr[RSI] };
 
-	if (!c->cpl)
-		result = pv_hypercall(c, c->gpr[RAX] & mask, args);
-	c->gpr[RAX] = result & mask;
+	c->gpr[RAX] = pv_hypercall(c, c->gpr[RAX], args);
 	return end_block(c, next_rip(c, i));
 }

@@ -256,8 +256,11 @@ static bool special_read(struct vcpu *c, uint32_t index, uint64_t *value, bool h
 
 bool msr_read(struct vcpu *c, uint32_t index, uint64_t *value, bool host)
 {
-	const struct plain_msr *plain = plain_find(index);
+	const struct plain_msr *plain;
 
+	if (is_x2apic(index))
+		return lapic_msr_read(c, index, value);
+	plain = plain_find(index);
 	if (plain) {
 		*value = *plain_value(c, plain);
 		return host || has_feature(c, plain->feature);
@@ -268,8 +271,6 @@ bool msr_read(struct vcpu *c, uint32_t index, uint64_t *value, bool host)
 		*value = c->msr.mce[index - MSR_MC0_CTL];
 		return true;
 	}
-	if (is_x2apic(index))
-		return lapic_msr_read(c, index, value);
 	if (is_pv(index))
 		return pv_msr_read(c, index, value);
 	return special_read(c, index, value, host);
@@ -395,16 +396,17 @@ static bool special_write(struct vcpu *c, uint32_t index, uint64_t value, bool h
 
 bool msr_write(struct vcpu *c, uint32_t index, uint64_t value, bool host)
 {
-	const struct plain_msr *plain = plain_find(index);
+	const struct plain_msr *plain;
 
+	if (is_x2apic(index))
+		return lapic_msr_write(c, index, value);
+	plain = plain_find(index);
 	if (plain)
 		return plain_write(c, plain, value, host);
 	if (mtrr_msr(index))
 		return mtrr_write(c, index, value);
 	if (is_bank(c, index))
 		return bank_write(c, index, value, host);
-	if (is_x2apic(index))
-		return lapic_msr_write(c, index, value);
 	if (is_pv(index))
 		return pv_msr_write(c, index, value, host);
 	return special_write(c, index, value, host);

@@ -183,8 +183,8 @@ void exec_lar(struct vcpu *c, const struct insn *i)
 	require_protected(c);
 	selector = selector_operand(c, i);
 	found = may_look(c, selector, in_long_mode(c) ? all : all | old, &d);
-	if (found)
-		gpr_write(c, i->reg, i->opsize, d.low >> 32 & 0xf0ff00);
+	if (found) /* bits 16-19 hold part of the limit, as processors show it */
+		gpr_write(c, i->reg, i->opsize, d.low >> 32 & 0xffff00);
 	flag_zf_set(c, found);
 	return next(c, i);
 }
