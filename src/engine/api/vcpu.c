@@ -381,10 +381,11 @@ long vcpu_set_mce(struct vcpu *c, const struct call *call, void *data)
 	enum { STATUS = 1, ADDRESS, MISC };
 	const uint64_t valid = BIT(63), overflow = BIT(62), uncorrected = BIT(61);
 	const struct kvm_x86_mce *mce = data;
-	uint64_t *bank = &c->msr.mce[4 * mce->bank];
+	uint64_t *bank;
 
 	if (mce->bank >= (c->msr.mcg_cap & 0xff) || mce->bank >= 32 || !(mce->status & valid))
 		return -EINVAL;
+	bank = &c->msr.mce[4 * mce->bank];
 	if (mce->status & uncorrected && (c->msr.mcg_ctl != ~0ull || bank[0] != ~0ull))
 		return 0; /* reporting is switched off */
 	if (mce->status & uncorrected) {

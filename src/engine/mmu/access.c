@@ -10,6 +10,7 @@
  * that kind. #AC looks at accesses of 2, 4 and 8 bytes.
  */
 #include "engine/decode/insn.h"
+#include "engine/interp/address.h"
 #include "engine/mmu/internal.h"
 #include "engine/mmu/io.h"
 #include "engine/sys/sys.h"

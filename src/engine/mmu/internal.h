@@ -24,7 +24,6 @@ bool walk(struct vcpu *c, gva_t address, enum access access, enum tlb_view view,
 	  struct page *page, uint32_t *error);
 /* RIGHT_*: what `view` may do with the page, whatever its dirty bit says. */
 unsigned page_rights(const struct vcpu *c, enum tlb_view view, const struct page *page);
-bool address_is_canonical(const struct vcpu *c, gva_t address);
 
 /* Where one byte of guest memory is. */
 struct place {

@@ -9,6 +9,7 @@
  * Manual: SDM 3, 4.10 (caching translation information).
  * Not modelled: PCIDs and global pages are flushed with the rest; that is allowed, only slower.
  */
+#include "engine/interp/address.h"
 #include "engine/interp/interp.h"
 #include "engine/mmu/internal.h"
 

@@ -10,6 +10,7 @@
  * memory work, their A and D bits stay as they are. Tables outside memory read as not present.
  */
 #include "engine/fpu/fpu.h"
+#include "engine/interp/address.h"
 #include "engine/mmu/internal.h"
 #include "engine/sys/features.h"
 
