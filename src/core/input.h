@@ -11,7 +11,8 @@ enum { BUTTON_LEFT = 1, BUTTON_RIGHT = 2, BUTTON_MIDDLE = 4 };
 
 struct input_sink {
 	void (*key)(struct dev *dev, unsigned key, bool down);              /* or NULL */
-	void (*move)(struct dev *dev, int dx, int dy, int dz);              /* relative, or NULL */
+	/* Relative, or NULL: right, down, wheel towards the user. */
+	void (*move)(struct dev *dev, int dx, int dy, int dz);
 	void (*place)(struct dev *dev, uint32_t x, uint32_t y);             /* absolute 0-32767 */
 	void (*buttons)(struct dev *dev, unsigned buttons);                 /* BUTTON_* now down */
 };
