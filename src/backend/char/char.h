@@ -9,7 +9,7 @@
 struct loop;
 
 /* `options`: as after -chardev, key "backend" first ("stdio", "socket", "file", "pty", "null",
- * "ringbuf"), "id", "mux". Checks unknown keys. */
+ * "pipe"), "id", "mux", "logfile". Checks unknown keys. */
 int chardev_open(struct board *board, struct loop *loop, struct options *options, struct err *err);
 /* Puts the terminal back as it was; for every way out, also from signal handlers. */
 void terminal_restore(void);

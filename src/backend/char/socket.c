@@ -8,6 +8,7 @@
 
 #include "backend/char/stream.h"
 #include "host/loop.h"
+#include "host/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,7 @@ struct server {
 	struct loop *loop;
 	struct stream *stream;
 	int listener;
+	char *path; /* to be removed at the end, or NULL */
 	struct loop_watch *watch;
 };
 
@@ -107,44 +109,93 @@ static int wait_for_peer(struct server *server, const char *id)
 	return 0;
 }
 
+/* The stream is gone for good: so is the place to connect to. */
+static void on_closed(void *context)
+{
+	struct server *server = context;
+
+	if (server->watch)
+		loop_unwatch(server->watch);
+	if (server->listener >= 0)
+		close(server->listener);
+	if (server->path)
+		unlink(server->path);
+	free(server->path);
+	free(server);
+}
+
+static int open_listener(struct board *board, struct loop *loop, struct stream_options *o,
+			 struct server *server, const char *kind, struct err *err)
+{
+	o->closed = on_closed;
+	o->owner = server;
+	server->loop = loop;
+	server->stream = stream_new(board, loop, o, kind, err);
+	if (!server->stream) {
+		on_closed(server);
+		return -err->code;
+	}
+	fcntl(server->listener, F_SETFL, fcntl(server->listener, F_GETFL) | O_NONBLOCK);
+	server->watch = loop_watch(loop, server->listener, LOOP_READ, on_connection, server);
+	return 0;
+}
+
+struct socket_options {
+	const char *path, *host, *port;
+	bool server, wait, ignored;
+};
+
+static int read_options(struct socket_options *so, struct stream_options *o,
+			struct options *options, struct err *err)
+{
+	int error;
+
+	so->path = options_get(options, "path");
+	so->host = options_get(options, "host");
+	so->port = options_get(options, "port");
+	error = options_bool(options, "server", false, &so->server, err);
+	if (!error)
+		error = options_bool(options, "wait", so->server, &so->wait, err);
+	if (!error)
+		error = options_bool(options, "delay", false, &so->ignored, err);
+	if (!error)
+		error = options_bool(options, "nodelay", false, &so->ignored, err);
+	if (!error)
+		error = stream_common_options(o, options, err);
+	if (!error && !so->path && !so->port)
+		error = fail(err, EINVAL, "-chardev socket needs path=, or host= and port=");
+	return error;
+}
+
 int socket_chardev_open(struct board *board, struct loop *loop, const char *id,
 			struct options *options, struct err *err)
 {
 	struct stream_options o = { .id = id, .in = -1, .out = -1 };
-	const char *path = options_get(options, "path"), *host = options_get(options, "host");
-	const char *port = options_get(options, "port");
+	struct socket_options so;
 	struct server *server;
-	bool listens, waits, nodelay;
-	int error, fd;
+	char *kind;
+	int error = read_options(&so, &o, options, err), fd;
 
-	error = options_bool(options, "server", false, &listens, err);
-	if (!error)
-		error = options_bool(options, "wait", listens, &waits, err);
-	if (!error)
-		error = options_bool(options, "delay", false, &nodelay, err);
-	if (!error)
-		error = options_bool(options, "mux", false, &o.mux, err);
-	if (!error)
-		error = options_check(options, err);
 	if (error)
 		return error;
-	if (!path && !port)
-		return fail(err, EINVAL, "-chardev socket needs path=, or host= and port=");
-	fd = path ? unix_socket(path, listens, err) : tcp_socket(host, port, listens, err);
+	fd = so.path ? unix_socket(so.path, so.server, err) :
+		       tcp_socket(so.host, so.port, so.server, err);
 	if (fd < 0)
 		return fd;
-	if (!listens)
+	kind = so.path ? must_format("unix:%s%s", so.path, so.server ? ",server=on" : "") :
+			 must_format("tcp:%s:%s%s", so.host ? so.host : "", so.port,
+				     so.server ? ",server=on" : "");
+	if (so.server) {
+		server = must_alloc(sizeof(*server));
+		server->listener = fd;
+		server->path = so.path ? must_strdup(so.path) : NULL;
+		error = open_listener(board, loop, &o, server, kind, err);
+		if (!error && so.wait)
+			error = wait_for_peer(server, id);
+	} else {
 		o.in = o.out = fd;
-	server = calloc(1, sizeof(*server));
-	if (!server)
-		abort();
-	*server = (struct server){ .loop = loop, .listener = fd };
-	server->stream = stream_new(board, loop, &o, "socket", err);
-	if (!server->stream)
-		return -err->code;
-	if (!listens)
-		return 0;
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	server->watch = loop_watch(loop, fd, LOOP_READ, on_connection, server);
-	return waits ? wait_for_peer(server, id) : 0;
+		error = stream_new(board, loop, &o, kind, err) ? 0 : -err->code;
+	}
+	free(kind);
+	return error;
 }
