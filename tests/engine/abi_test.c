@@ -99,7 +99,7 @@ static void registers_come_back(void **state)
 	struct kvm_regs set = { .rax = 1, .rbx = 2, .rcx = 3, .rdx = 4, .rsi = 5, .rdi = 6, .rsp = 7,
 				.rbp = 8, .r8 = 9, .r9 = 10, .r10 = 11, .r11 = 12, .r12 = 13,
 				.r13 = 14, .r14 = 15, .r15 = 16, .rip = 17, .rflags = 0xad7 };
-	struct kvm_sregs first, then;
+	struct kvm_sregs first = { 0 }, then = { 0 };
 	struct kvm_regs got;
 
 	machine_add_vcpu(m);
@@ -122,7 +122,7 @@ static void registers_come_back(void **state)
 static void floating_point_state_comes_back(void **state)
 {
 	struct machine *m = machine_new();
-	struct kvm_fpu set = { .fcw = 0x37f, .fsw = 0x3800, .ftwx = 0x80, .mxcsr = 0x1f80 }, got;
+	struct kvm_fpu set = { .fcw = 0x37f, .fsw = 0x3800, .ftwx = 0x80, .mxcsr = 0x1f80 }, got = { 0 };
 	struct kvm_xsave *area = calloc(1, sizeof(*area)), *again = calloc(1, sizeof(*again));
 
 	machine_add_vcpu(m);
@@ -203,7 +203,7 @@ static void chips_come_once_and_before_vcpus(void **state)
 	struct machine *m = machine_new();
 	struct kvm_pit_config pit = { 0 };
 	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
-	struct kvm_mp_state mp;
+	struct kvm_mp_state mp = { 0 };
 
 	assert_int_equal(kvm_ioctl(m->vm, KVM_GET_IRQCHIP, &chip), -ENXIO);
 	machine_ioctl(m->vm, KVM_CREATE_IRQCHIP, NULL);
@@ -224,7 +224,7 @@ static void events_come_back(void **state)
 	struct kvm_vcpu_events set = { .exception = { .injected = 1, .nr = 13, .has_error_code = 1,
 						      .error_code = 0x18 },
 				       .nmi = { .masked = 1 } },
-			       got;
+			       got = { 0 };
 
 	machine_add_vcpu(m);
 	machine_ioctl(m->vcpu, KVM_SET_VCPU_EVENTS, &set);

@@ -141,7 +141,7 @@ void machine_start(struct machine *m, enum machine_mode mode, const uint8_t *cod
 		   const uint8_t *end)
 {
 	struct kvm_regs regs = { .rip = CODE_AT, .rsp = STACK_AT, .rflags = 2 };
-	struct kvm_sregs sregs;
+	struct kvm_sregs sregs = { 0 };
 
 	if (!m->vcpu)
 		machine_add_vcpu(m);
@@ -175,7 +175,7 @@ uint32_t machine_run(struct machine *m)
 
 struct kvm_regs machine_regs(struct machine *m)
 {
-	struct kvm_regs regs;
+	struct kvm_regs regs = { 0 };
 
 	machine_ioctl(m->vcpu, KVM_GET_REGS, &regs);
 	return regs;

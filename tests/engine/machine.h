@@ -49,7 +49,7 @@ struct kvm_regs machine_regs(struct machine *m);
 /* Guest code in the test's source: GUEST(name, ".code64", "instructions"). */
 #define GUEST(name, bits, text)                                              \
 	extern const uint8_t name[], name##_end[];                           \
-	__asm__(".pushsection .rodata\n" bits "\n" #name ":\n" text "\n" #name \
+	__asm__(".pushsection .rodata\n.balign 64\n" bits "\n" #name ":\n" text "\n" #name \
 		"_end:\n.code64\n.popsection\n")
 
 #endif

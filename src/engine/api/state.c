@@ -45,6 +45,7 @@ void regs_set(struct vcpu *c, const struct kvm_regs *regs)
 	c->raised.kind = EVENT_NONE;
 	if (c->mode & MODE_PROTECTED && c->rflags & F_VM && !(c->efer & EFER_LMA))
 		c->cpl = 3;
+	interp_flush_lookup(c); /* a debugger may have patched code meanwhile */
 	mode_update(c);
 }
 

@@ -356,6 +356,7 @@ long vcpu_set_guest_debug(struct vcpu *c, const struct call *call, void *data)
 	    c->injected.kind != EVENT_NONE)
 		return -EBUSY;
 	c->debug = *debug;
+	interp_flush_lookup(c); /* breakpoints may have been put into code */
 	debug_changed(c);
 	return 0;
 }

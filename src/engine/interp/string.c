@@ -249,6 +249,8 @@ static unsigned io_run(const struct vcpu *c, const struct insn *i, unsigned inde
 	uint64_t in_page = (PAGE_BYTES - (offset & (PAGE_BYTES - 1))) / i->opsize;
 	uint64_t count = is_repeated(i) ? index_read(c, i, RCX) : 1;
 
+	if (c->ports_ready) /* what the VMM was asked for, now also if stepping */
+		return c->ports_ready;
 	if (!runs_possible(c, i) || !flat_segment || in_page == 0)
 		return 1;
 	return (unsigned)MIN(count, in_page);
