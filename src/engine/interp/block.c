@@ -119,7 +119,7 @@ void interp_flush(struct vcpu *c)
 	fpu_forget_stubs(c);
 }
 
-/* Room that is certain to be there: block_find() has seen to it. */
+/* Room that is certain to be there: code_block_find() has seen to it. */
 static void *arena_take(struct block_cache *cache, size_t bytes)
 {
 	void *room = cache->arena + cache->arena_used;
@@ -373,7 +373,7 @@ NOINLINE static struct block *block_find_slowly(struct vcpu *c, gva_t address)
 	return b;
 }
 
-struct block *block_find(struct vcpu *c)
+struct block *code_block_find(struct vcpu *c)
 {
 	gva_t address = code_address(c);
 	const struct lookup_entry *e = lookup_at(c->blocks, address);

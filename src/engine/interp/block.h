@@ -77,7 +77,7 @@ struct block_cache {
 };
 
 /* The block at c->rip, decoded if need be. Unwinds with the faults of fetching. */
-struct block *block_find(struct vcpu *c);
+struct block *code_block_find(struct vcpu *c);
 
 static ALWAYS_INLINE bool block_is_fresh(const struct block *b)
 {

@@ -51,7 +51,7 @@ static ALWAYS_INLINE bool link_holds(const struct vcpu *c, const struct link *l)
 static struct block *follow(struct vcpu *c, struct block *b, struct link *l)
 {
 	uint64_t from = c->gpr[GPR_BLOCK];
-	struct block *to = block_find(c);
+	struct block *to = code_block_find(c);
 
 	if (l == &b->link[LINK_NONE] || !(to->mode & MODE_FLAT) || to->crosses || b->crosses ||
 	    to->mode != b->mode)
@@ -67,7 +67,7 @@ static struct block *follow(struct vcpu *c, struct block *b, struct link *l)
 /* Until something other than the next block is due. */
 static void run_chain(struct vcpu *c)
 {
-	struct block *b = block_find(c);
+	struct block *b = code_block_find(c);
 
 	for (;;) {
 		struct link *l;
@@ -95,7 +95,7 @@ static void run_step(struct vcpu *c)
 	c->gpr[GPR_BLOCK] = c->rip;
 	if (stepping)
 		debug_check_fetch(c, linear_rip(c));
-	b = block_find(c);
+	b = code_block_find(c);
 	run_block(c, b);
 	c->insn = NULL;
 	if (stepping)
@@ -148,7 +148,7 @@ void interp_step(struct vcpu *c)
 		run_step(c);
 	} else {
 		c->mode |= MODE_STEP; /* one-instruction blocks, without the debug hooks */
-		run_block(c, block_find(c));
+		run_block(c, code_block_find(c));
 		c->mode &= ~MODE_STEP;
 	}
 	c->insn = NULL;
