@@ -64,7 +64,9 @@ static void make_settings(const struct dev_class *class, char *text, size_t room
 
 static struct rig *make(const struct dev_class *class)
 {
-	const struct dev_class *ide = dev_class_find("piix3-ide");
+	static const struct {
+		const char *name, *settings;
+	} parents[] = { { "piix3-ide", "addr=01.1" }, { "virtio-serial-pci", "" } };
 	char settings[256];
 	struct rig *rig;
 
@@ -73,12 +75,17 @@ static struct rig *make(const struct dev_class *class)
 	if (rig)
 		return rig;
 	/* It needs another device: a drive wants its controller. */
-	rig = rig_open(true);
-	if (ide && class != ide && rig_add(rig, ide, "ide", "addr=01.1") &&
-	    rig_add(rig, class, NULL, settings))
-		return rig;
+	for (unsigned i = 0; i < ARRAY_LEN(parents); i++) {
+		const struct dev_class *parent = dev_class_find(parents[i].name);
+
+		rig = rig_open(true);
+		if (parent && class != parent &&
+		    rig_add(rig, parent, "parent", parents[i].settings) &&
+		    rig_add(rig, class, NULL, settings))
+			return rig;
+		rig_free(rig);
+	}
 	printf("%s: %s\n", class->name, rig_error());
-	rig_free(rig);
 	return NULL;
 }
 
