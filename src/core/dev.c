@@ -126,7 +126,9 @@ static void release_all(struct dev *dev)
 		if (bus->release)
 			bus->release(dev);
 	timers_release(dev);
+	irq_legacy_replacement(dev, false);
 	irq_release(dev);
+	isa_dma_release_of(dev);
 	bus_release_all(dev);
 	block_release_of(dev);
 	chardev_release_of(dev);

@@ -122,6 +122,30 @@ int dma_write(struct dev *dev, uint64_t gpa, const void *from, size_t bytes);
 void *dma_map(struct dev *dev, uint64_t gpa, size_t *bytes, bool will_write);
 void dma_unmap(struct dev *dev, void *host, size_t bytes, bool wrote);
 
+/*
+ * ISA DMA: the controller claims it, devices with a channel move bytes through it as the guest has
+ * programmed the channel. Returns how many bytes went (fewer at the terminal count, 0 while the
+ * channel is masked or set the other way); *terminal: the channel has reached its count.
+ */
+struct isa_dma {
+	size_t (*transfer)(struct dev *controller, unsigned channel, void *buffer, size_t bytes,
+			   bool to_memory, bool *terminal);
+};
+void isa_dma_claim(struct dev *controller, const struct isa_dma *dma);
+size_t isa_dma_to_memory(struct dev *dev, unsigned channel, const void *from, size_t bytes,
+			 bool *terminal);
+size_t isa_dma_from_memory(struct dev *dev, unsigned channel, void *to, size_t bytes,
+			   bool *terminal);
+/* `ready` is called when the guest has unmasked the channel; NULL: no longer. */
+void isa_dma_watch(struct dev *dev, unsigned channel, void (*ready)(struct dev *dev));
+void isa_dma_ready(struct dev *controller, unsigned channel); /* the controller says so */
+
+/*
+ * HPET's legacy replacement: while on, the PIT's interrupts do not come and GSI 8 is driven by
+ * `dev` alone.
+ */
+void irq_legacy_replacement(struct dev *dev, bool on);
+
 /* What the board does for devices. */
 enum board_request { BOARD_RESET, BOARD_POWEROFF, BOARD_SUSPEND, BOARD_WATCHDOG, BOARD_PANIC,
 		     BOARD_EXIT /* the whole VMM ends with the code */,

@@ -186,6 +186,13 @@ struct board {
 	uint64_t slots_used[SLOTS_MAX / 64];
 	unsigned slot_limit;
 	unsigned line_high[LINES]; /* how many devices drive it */
+	struct dev *legacy_owner;  /* the HPET in legacy replacement mode */
+	struct dev *dma_controller;
+	const struct isa_dma *dma;
+	struct {
+		struct dev *dev;
+		void (*ready)(struct dev *dev);
+	} dma_watch[8];
 	struct pci_dev *pci[256];
 	struct dev *pci_router;
 	int (*pci_gsi_of)(struct dev *router, unsigned slot, unsigned pin);
@@ -212,6 +219,7 @@ void keep_power_on_state(struct board *board); /* once: what reset goes back to 
 void timers_clock_started(struct board *board); /* board->running changed */
 void timers_release(struct dev *dev);
 void irq_release(struct dev *dev);
+void isa_dma_release_of(struct dev *dev);
 void irq_load(struct dev *dev, uint64_t lines_high);
 void blocks_free(struct board *board);
 void blocks_drain(struct board *board);

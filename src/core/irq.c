@@ -7,6 +7,14 @@
  */
 #include "core/internal.h"
 
+enum { RTC_GSI = 8 };
+
+/* The line of the clock goes nowhere while the HPET has taken its place. */
+static bool is_cut_off(const struct dev *dev, unsigned gsi)
+{
+	return gsi == RTC_GSI && dev->board->legacy_owner && dev->board->legacy_owner != dev;
+}
+
 static void drive(struct board *board, unsigned gsi, bool level)
 {
 	struct kvm_irq_level line = { .irq = gsi, .level = level };
@@ -24,12 +32,43 @@ void irq_set(struct dev *dev, unsigned gsi, bool level)
 	if (gsi >= LINES || !!(dev->lines_high & BIT(gsi)) == level)
 		return;
 	dev->lines_high ^= BIT(gsi);
+	if (is_cut_off(dev, gsi))
+		return;
 	if (level) {
 		if (board->line_high[gsi]++ == 0)
 			drive(board, gsi, true);
 	} else if (--board->line_high[gsi] == 0) {
 		drive(board, gsi, false);
 	}
+}
+
+static void set_pit_legacy(struct board *board, bool on)
+{
+	struct kvm_pit_state2 pit;
+
+	if (!board->vm || !board->has_pit || kvm_ioctl(board->vm, KVM_GET_PIT2, &pit) < 0)
+		return;
+	if (on)
+		pit.flags |= KVM_PIT_FLAGS_HPET_LEGACY;
+	else
+		pit.flags &= ~(uint32_t)KVM_PIT_FLAGS_HPET_LEGACY;
+	kvm_ioctl(board->vm, KVM_SET_PIT2, &pit);
+}
+
+void irq_legacy_replacement(struct dev *dev, bool on)
+{
+	struct board *board = dev->board;
+	unsigned high = 0;
+
+	if (on == (board->legacy_owner == dev) || (on && board->legacy_owner))
+		return;
+	board->legacy_owner = on ? dev : NULL;
+	set_pit_legacy(board, on);
+	for (struct dev *d = board->devs; d; d = d->next) /* whose share of the line counts now */
+		high += d->lines_high & BIT(RTC_GSI) && !is_cut_off(d, RTC_GSI);
+	if (!!high != !!board->line_high[RTC_GSI])
+		drive(board, RTC_GSI, high);
+	board->line_high[RTC_GSI] = high;
 }
 
 void irq_release(struct dev *dev)
