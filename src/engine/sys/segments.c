@@ -74,8 +74,10 @@ void segments_drop_privileged(struct vcpu *c)
 		struct segment *s = &c->seg[data[n]];
 		unsigned dpl = (s->rights & SEG_DPL) >> SEG_DPL_SHIFT;
 
-		if (!(s->rights & SEG_UNUSABLE) && !is_conforming(s->rights) && dpl < c->cpl)
-			segment_set_null(s, 0);
+		if (s->rights & SEG_UNUSABLE || is_conforming(s->rights) || dpl >= c->cpl)
+			continue;
+		s->selector = 0; /* the base stays: 64-bit code goes on using GS's */
+		s->rights = SEG_UNUSABLE;
 	}
 }
 
