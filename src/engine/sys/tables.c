@@ -113,8 +113,17 @@ static void system_descriptor(struct vcpu *c, uint16_t selector, struct descript
 		raise_fault_code(c, EXC_GP, selector_error(c, selector));
 }
 
+static void unpack_system_segment(struct vcpu *c, uint16_t selector, const struct descriptor *d,
+				  struct segment *to)
+{
+	segment_unpack(d, selector, to);
+	if (in_long_mode(c) && !is_canonical(to->base, c))
+		raise_fault_code(c, EXC_GP, selector_error(c, selector));
+}
+
 void exec_lldt(struct vcpu *c, const struct insn *i)
 {
+	struct segment segment;
 	struct descriptor d;
 	uint16_t selector;
 
@@ -130,12 +139,14 @@ void exec_lldt(struct vcpu *c, const struct insn *i)
 		raise_fault_code(c, EXC_GP, selector_error(c, selector));
 	if (!descriptor_present(&d))
 		raise_fault_code(c, EXC_NP, selector_error(c, selector));
-	segment_unpack(&d, selector, &c->seg[LDTR]);
+	unpack_system_segment(c, selector, &d, &segment);
+	c->seg[LDTR] = segment;
 	return next(c, i);
 }
 
 void exec_ltr(struct vcpu *c, const struct insn *i)
 {
+	struct segment segment;
 	struct descriptor d;
 	uint16_t selector;
 	unsigned type;
@@ -151,8 +162,10 @@ void exec_ltr(struct vcpu *c, const struct insn *i)
 		raise_fault_code(c, EXC_GP, selector_error(c, selector));
 	if (!descriptor_present(&d))
 		raise_fault_code(c, EXC_NP, selector_error(c, selector));
+	unpack_system_segment(c, selector, &d, &segment);
 	descriptor_set_busy(c, &d, true);
-	segment_unpack(&d, selector, &c->seg[TR]);
+	segment.rights |= TYPE_BUSY;
+	c->seg[TR] = segment;
 	return next(c, i);
 }
 
