@@ -25,14 +25,18 @@ enum { PERMISSION_READ = 0, PERMISSION_WRITE = 1, PERMISSION_RESIZE = 3 };
 
 static int lock_byte(int fd, off_t byte)
 {
-	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+	struct flock lock = {
+		.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1
+	};
 
 	return fcntl(fd, F_OFD_SETLK, &lock) ? errno : 0;
 }
 
 static bool byte_is_locked(int fd, off_t byte)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1
+	};
 
 	return !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
 }
@@ -66,15 +70,16 @@ static int fail_open(const char *path, int code, bool read_only, struct err *err
 {
 	switch (code) {
 	case ENOENT:
-		return fail(err, code, "there is no disk image \"%s\"; make one with qemu-img create",
-			    path);
+		return fail(err, code,
+			    "there is no disk image \"%s\"; make one with qemu-img create", path);
 	case EACCES:
 	case EPERM:
 		return fail(err, code, "no permission to %s disk image \"%s\"%s",
 			    read_only ? "read" : "write", path,
 			    read_only ? "" : "; give it, or add readonly=on");
 	case EROFS:
-		return fail(err, code, "disk image \"%s\" is on a read-only file system; add readonly=on",
+		return fail(err, code,
+			    "disk image \"%s\" is on a read-only file system; add readonly=on",
 			    path);
 	default:
 		return fail(err, code, "cannot open disk image \"%s\": %s", path, strerror(code));
@@ -91,7 +96,8 @@ static int measure(struct file *file, struct err *err)
 	file->inode = S_ISBLK(status.st_mode) ? 0 : status.st_ino;
 	file->bytes = (uint64_t)status.st_size;
 	if (S_ISDIR(status.st_mode))
-		return fail(err, EISDIR, "\"%s\" is a directory, not a disk image; name a file in it",
+		return fail(err, EISDIR,
+			    "\"%s\" is a directory, not a disk image; name a file in it",
 			    file->name);
 	file->is_device = S_ISBLK(status.st_mode);
 	if (file->is_device && ioctl(file->fd, BLKGETSIZE64, &file->bytes))
@@ -104,7 +110,8 @@ static int measure(struct file *file, struct err *err)
 
 int file_open(struct file *file, const char *path, bool read_only, struct err *err)
 {
-	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK; /* no wait for a FIFO */
+	int flags =
+		(read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK; /* no wait for a FIFO */
 	int error;
 
 	*file = (struct file){ .fd = open(path, flags), .read_only = read_only };
@@ -116,7 +123,8 @@ int file_open(struct file *file, const char *path, bool read_only, struct err *e
 	error = measure(file, err);
 	if (!error && lock_conflicts(file->fd, read_only))
 		error = fail(err, EBUSY,
-			     "disk image \"%s\" is in use by another virtual machine or tool; stop that one%s",
+			     "disk image \"%s\" is in use by another virtual machine or tool; stop "
+			     "that one%s",
 			     path, read_only ? "" : ", or add readonly=on to both");
 	if (error)
 		file_close(file);
@@ -315,7 +323,8 @@ static void copy(struct cursor *cursor, uint8_t *flat, size_t bytes, enum way wa
 		if (way == ZERO_MEMORY)
 			memset(at, 0, piece);
 		else
-			memcpy(way == INTO_MEMORY ? at : flat, way == INTO_MEMORY ? flat : at, piece);
+			memcpy(way == INTO_MEMORY ? at : flat, way == INTO_MEMORY ? flat : at,
+			       piece);
 		if (way != ZERO_MEMORY)
 			flat += piece;
 		bytes -= piece;

@@ -58,9 +58,9 @@ struct image_request {
 	const char *path;
 	const char *format; /* NULL: by the first bytes */
 	bool read_only;
-	bool no_sync;   /* nobody asks for durability: no fdatasync between metadata writes */
+	bool no_sync;    /* nobody asks for durability: no fdatasync between metadata writes */
 	bool no_backing; /* refuse images that name another file */
-	bool may_probe; /* also of backing files */
+	bool may_probe;  /* also of backing files */
 	const struct image_request *overlay;
 	const struct file *file; /* the overlay's, to find loops */
 };

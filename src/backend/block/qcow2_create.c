@@ -70,7 +70,8 @@ int qcow2_create(struct file *file, const struct qcow2_layout *layout, struct er
 	int error;
 
 	if (plan_layout(layout, &plan) || names + HEADER_BYTES + 32 > cluster)
-		return fail(err, EINVAL, "disk image \"%s\": %llu bytes do not go with clusters of %llu",
+		return fail(err, EINVAL,
+			    "disk image \"%s\": %llu bytes do not go with clusters of %llu",
 			    file->name, (unsigned long long)layout->bytes,
 			    (unsigned long long)cluster);
 	whole = try_alloc(plan.all * cluster);
@@ -83,5 +84,6 @@ int qcow2_create(struct file *file, const struct qcow2_layout *layout, struct er
 		store_be16(whole + 2 * cluster + c * 2, 1);
 	error = file_write(file, 0, whole, plan.all * cluster);
 	free(whole);
-	return error ? fail(err, -error, "cannot write \"%s\": %s", file->name, strerror(-error)) : 0;
+	return error ? fail(err, -error, "cannot write \"%s\": %s", file->name, strerror(-error))
+		     : 0;
 }

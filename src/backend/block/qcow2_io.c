@@ -56,7 +56,8 @@ static int read_extent(struct qcow2 *q, struct cursor *cursor, uint64_t offset,
 	case EXTENT_PACKED:
 		error = qcow2_unpack(q, extent->entry);
 		if (!error)
-			cursor_put(cursor, q->unpacked + offset_in_cluster(q, offset), extent->bytes);
+			cursor_put(cursor, q->unpacked + offset_in_cluster(q, offset),
+				   extent->bytes);
 		return error;
 	case EXTENT_ZERO:
 		cursor_zero(cursor, extent->bytes);
@@ -133,8 +134,8 @@ static int write_new(struct qcow2 *q, struct cursor *cursor, uint64_t guest, uin
 	if (!error)
 		error = cursor_write(cursor, &q->file, host + offset_in_cluster(q, guest), bytes);
 	if (!error)
-		error = qcow2_link(q, guest - offset_in_cluster(q, guest), count, host | QCOW2_COPIED,
-				   q->cluster_bytes);
+		error = qcow2_link(q, guest - offset_in_cluster(q, guest), count,
+				   host | QCOW2_COPIED, q->cluster_bytes);
 	if (error)
 		qcow2_release(q, host, count);
 	return error;
@@ -163,8 +164,8 @@ static int qcow2_writev(void *image, uint64_t offset, const struct iovec *iov, u
 
 			extent.bytes = MIN(extent.bytes, most - offset_in_cluster(q, offset));
 			if (extent.kind == EXTENT_DATA) /* a shared cluster; rare */
-				extent.bytes = MIN(extent.bytes, q->cluster_bytes -
-									 offset_in_cluster(q, offset));
+				extent.bytes = MIN(extent.bytes,
+						   q->cluster_bytes - offset_in_cluster(q, offset));
 			error = write_new(q, &cursor, offset, extent.bytes, &extent);
 		}
 		if (error)
@@ -212,7 +213,7 @@ static int clear_clusters(struct qcow2 *q, uint64_t guest, uint64_t end, uint64_
 		error = qcow2_link(q, guest, count, entry, 0);
 		if (error)
 			return error;
-next:
+	next:
 		guest += count << q->cluster_bits;
 	}
 	return 0;

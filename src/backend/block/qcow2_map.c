@@ -52,7 +52,8 @@ static int check_data(struct qcow2 *q, uint64_t offset)
 int qcow2_map(struct qcow2 *q, uint64_t guest, uint64_t bytes, struct extent *extent)
 {
 	uint64_t l1 = q->l1[l1_index(q, guest)], index = l2_index(q, guest), length, entry;
-	uint64_t in_table = (BIT(l2_bits(q)) - index) * q->cluster_bytes - offset_in_cluster(q, guest);
+	uint64_t in_table =
+		(BIT(l2_bits(q)) - index) * q->cluster_bytes - offset_in_cluster(q, guest);
 	struct table *table;
 	int error;
 
@@ -134,7 +135,8 @@ static void free_entry(struct qcow2 *q, uint64_t entry)
 		qcow2_packed_place(q, entry, &offset, &bytes);
 	else if (!offset || offset_in_cluster(q, offset))
 		return;
-	for (uint64_t c = offset >> q->cluster_bits; c <= (offset + bytes - 1) >> q->cluster_bits; c++)
+	for (uint64_t c = offset >> q->cluster_bits; c <= (offset + bytes - 1) >> q->cluster_bits;
+	     c++)
 		qcow2_free_later(q, c);
 }
 

@@ -19,8 +19,11 @@ enum { L1_BYTES_MAX = 32 << 20, REFS_BYTES_MAX = 8 << 20, NAME_MAX_BYTES = 1023 
 enum { HEADER_V2_BYTES = 72, HEADER_V3_BYTES = 104, HEADER_READ_BYTES = 112 };
 enum { HEADER_INCOMPATIBLE = 72, HEADER_AUTOCLEAR = 88 };
 enum {
-	INCOMPATIBLE_DIRTY = 1, INCOMPATIBLE_CORRUPT = 2, INCOMPATIBLE_DATA_FILE = 4,
-	INCOMPATIBLE_COMPRESSION = 8, INCOMPATIBLE_SUBCLUSTERS = 16,
+	INCOMPATIBLE_DIRTY = 1,
+	INCOMPATIBLE_CORRUPT = 2,
+	INCOMPATIBLE_DATA_FILE = 4,
+	INCOMPATIBLE_COMPRESSION = 8,
+	INCOMPATIBLE_SUBCLUSTERS = 16,
 };
 #define EXTENSION_FORMAT 0xe2792acau
 
@@ -43,18 +46,22 @@ static int refuse(const struct qcow2 *q, struct err *err, const char *what)
 
 static int unsupported(const struct qcow2 *q, struct err *err, const char *what)
 {
-	return fail(err, ENOTSUP, "disk image \"%s\" %s, which is not supported; copy it with qemu-img convert -O qcow2",
+	return fail(err, ENOTSUP,
+		    "disk image \"%s\" %s, which is not supported; copy it with qemu-img convert "
+		    "-O qcow2",
 		    q->file.name, what);
 }
 
 static int parse_header(struct qcow2 *q, struct header *h, const uint8_t *raw, struct err *err)
 {
 	if (q->file.bytes < HEADER_V2_BYTES || !qcow2_magic(raw))
-		return fail(err, EINVAL, "disk image \"%s\" is not a qcow2 image; say format=raw if it is raw",
+		return fail(err, EINVAL,
+			    "disk image \"%s\" is not a qcow2 image; say format=raw if it is raw",
 			    q->file.name);
 	h->version = load_be32(raw + 4);
 	if (h->version != 2 && h->version != 3)
-		return fail(err, ENOTSUP, "disk image \"%s\" is qcow version %u; only 2 and 3 are supported",
+		return fail(err, ENOTSUP,
+			    "disk image \"%s\" is qcow version %u; only 2 and 3 are supported",
 			    q->file.name, h->version);
 	q->version = h->version;
 	h->backing_offset = load_be64(raw + 8);
@@ -109,7 +116,8 @@ static int check_geometry(struct qcow2 *q, const struct header *h, struct err *e
 	q->cluster_bytes = BIT(q->cluster_bits);
 	if (q->refcount_order > 6)
 		return refuse(q, err, "the refcount width makes no sense");
-	if (h->version == 3 && (h->header_bytes < HEADER_V3_BYTES || h->header_bytes > q->cluster_bytes))
+	if (h->version == 3 &&
+	    (h->header_bytes < HEADER_V3_BYTES || h->header_bytes > q->cluster_bytes))
 		return refuse(q, err, "the header length makes no sense");
 	if (q->bytes > INT64_MAX - q->cluster_bytes)
 		return refuse(q, err, "the disk size makes no sense");
@@ -130,14 +138,16 @@ static int check_geometry(struct qcow2 *q, const struct header *h, struct err *e
 	if (offset_in_cluster(q, q->refs_offset) || !q->refs_offset ||
 	    q->refs_offset > q->file.bytes ||
 	    (uint64_t)h->refs_clusters << q->cluster_bits > q->file.bytes - q->refs_offset)
-		return refuse(q, err, "the refcount table is outside of the file; is the file cut off?");
+		return refuse(q, err,
+			      "the refcount table is outside of the file; is the file cut off?");
 	q->refs_count = (uint64_t)h->refs_clusters << (q->cluster_bits - 3);
 	return 0;
 }
 
 static int claim(struct qcow2 *q, uint64_t offset, uint64_t bytes, struct err *err)
 {
-	for (uint64_t c = offset >> q->cluster_bits; c <= (offset + bytes - 1) >> q->cluster_bits; c++) {
+	for (uint64_t c = offset >> q->cluster_bits; c <= (offset + bytes - 1) >> q->cluster_bits;
+	     c++) {
 		if (!cluster_set_add(&q->metadata, c))
 			return refuse(q, err, "two tables overlap");
 	}
@@ -151,7 +161,8 @@ static int read_entries(struct qcow2 *q, uint64_t offset, uint64_t count, uint64
 
 	*entries = try_alloc(MAX(count, 1) * 8);
 	if (!*entries)
-		return fail(err, ENOMEM, "disk image \"%s\": no memory for its tables", q->file.name);
+		return fail(err, ENOMEM, "disk image \"%s\": no memory for its tables",
+			    q->file.name);
 	error = file_read(&q->file, offset, *entries, count * 8);
 	if (error)
 		return fail(err, -error, "cannot read disk image \"%s\": %s", q->file.name,
@@ -171,7 +182,8 @@ static int claim_pointed(struct qcow2 *q, const uint64_t *entries, uint64_t coun
 		if (!offset)
 			continue;
 		if (!qcow2_table_fits(q, offset))
-			return refuse(q, err, "a table is outside of the file; is the file cut off?");
+			return refuse(q, err,
+				      "a table is outside of the file; is the file cut off?");
 		if (!cluster_set_add(&q->metadata, offset >> q->cluster_bits))
 			return refuse(q, err, "two tables overlap");
 	}
@@ -198,7 +210,8 @@ static int load_tables(struct qcow2 *q, struct err *err)
 			error = claim_pointed(q, q->refs, q->refs_count, ~511ull, err);
 	}
 	if (!error && table_caches_init(q))
-		error = fail(err, ENOMEM, "disk image \"%s\": no memory for its tables", q->file.name);
+		error = fail(err, ENOMEM, "disk image \"%s\": no memory for its tables",
+			     q->file.name);
 	q->scratch = try_alloc(q->cluster_bytes);
 	return !error && !q->scratch ? fail(err, ENOMEM, "no memory for a cluster") : error;
 }
@@ -253,7 +266,8 @@ static int open_backing(struct qcow2 *q, const struct header *h,
 	if (*h->backing == '/' || !slash || strchr(h->backing, ':'))
 		path = must_strdup(h->backing);
 	else
-		path = must_format("%.*s%s", (int)(slash + 1 - request->path), request->path, h->backing);
+		path = must_format("%.*s%s", (int)(slash + 1 - request->path), request->path,
+				   h->backing);
 	with_file.file = &q->file;
 	backing.overlay = &with_file;
 	backing.path = path;
@@ -288,7 +302,9 @@ static int prepare_for_writing(struct qcow2 *q, const struct header *h, struct e
 			error = write_field(q, HEADER_INCOMPATIBLE,
 					    h->incompatible & ~(uint64_t)INCOMPATIBLE_DIRTY);
 	}
-	return error ? fail(err, -error, "disk image \"%s\" was not closed well and cannot be repaired: %s; try qemu-img check -r all",
+	return error ? fail(err, -error,
+			    "disk image \"%s\" was not closed well and cannot be repaired: %s; try "
+			    "qemu-img check -r all",
 			    q->file.name, strerror(-error))
 		     : 0;
 }

@@ -11,7 +11,9 @@ enum { COMPRESSION_ZSTD = 1, WINDOW_BITS = -12 };
 
 static bool unpack_zlib(const void *from, size_t bytes, void *to, size_t room)
 {
-	z_stream stream = { .next_in = (Bytef *)from, .avail_in = (uInt)bytes, .next_out = to,
+	z_stream stream = { .next_in = (Bytef *)from,
+			    .avail_in = (uInt)bytes,
+			    .next_out = to,
 			    .avail_out = (uInt)room };
 	int result;
 

@@ -148,7 +148,8 @@ static int write_larger_table(struct qcow2 *q, const uint64_t *refs, uint64_t st
 		memset(data, 0, q->cluster_bytes);
 		for (uint64_t i = 0; i < BIT(block_bits(q)) && counted; i++, counted--)
 			entry_set(q, data, i, 1);
-		error = file_write(&q->file, (start + b) << q->cluster_bits, data, q->cluster_bytes);
+		error = file_write(&q->file, (start + b) << q->cluster_bits, data,
+				   q->cluster_bytes);
 	}
 	for (uint64_t t = 0; t < clusters && !error; t++) {
 		for (uint64_t i = 0; i < q->cluster_bytes / 8; i++)

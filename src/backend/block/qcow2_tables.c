@@ -22,8 +22,8 @@ int qcow2_damaged(struct qcow2 *q, const char *fmt, ...)
 		va_start(args, fmt);
 		vsnprintf(text, sizeof(text), fmt, args);
 		va_end(args);
-		log_line("disk image \"%s\" is damaged: %s; try qemu-img check -r all", q->file.name,
-			 text);
+		log_line("disk image \"%s\" is damaged: %s; try qemu-img check -r all",
+			 q->file.name, text);
 	}
 	q->complained = true;
 	return -EIO;
@@ -40,7 +40,8 @@ bool cluster_set_has(const struct cluster_set *set, uint64_t cluster)
 {
 	if (!set->room)
 		return false;
-	for (uint64_t at = set_place(set, cluster); set->slot[at]; at = (at + 1) & (set->room - 1)) {
+	for (uint64_t at = set_place(set, cluster); set->slot[at];
+	     at = (at + 1) & (set->room - 1)) {
 		if (set->slot[at] == cluster + 1)
 			return true;
 	}

@@ -48,7 +48,8 @@ static bool changes_format(const struct raw *raw, uint64_t offset, const struct 
 	cursor_get(&cursor, first, sizeof(first));
 	if (!qcow2_magic(first))
 		return false;
-	log_line("disk image \"%s\": the guest may not write a qcow2 header into an image whose format was guessed; say format=raw",
+	log_line("disk image \"%s\": the guest may not write a qcow2 header into an image whose "
+		 "format was guessed; say format=raw",
 		 raw->file.name);
 	return true;
 }

@@ -97,7 +97,8 @@ static void run(void *context)
 			break;
 	}
 	if (net->peer_watch)
-		loop_watch_change(net->peer_watch, net->sending ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+		loop_watch_change(net->peer_watch,
+				  net->sending ? LOOP_READ | LOOP_WRITE : LOOP_READ);
 	while (net->peer < 0 && (frame = outbox_take(&net->outbox)))
 		free(frame); /* an unplugged cable */
 }
@@ -218,8 +219,8 @@ static int open_unix(const char *path, bool server, struct err *err)
 	fd = use_address(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
 			 (struct sockaddr *)&address, sizeof(address), server);
 	if (fd < 0)
-		return fail(err, -fd, "cannot %s \"%s\": %s", server ? "listen at" : "connect to", path,
-			    strerror(-fd));
+		return fail(err, -fd, "cannot %s \"%s\": %s", server ? "listen at" : "connect to",
+			    path, strerror(-fd));
 	return fd;
 }
 
@@ -238,7 +239,8 @@ static int open_inet(const char *host, const char *port, bool server, struct err
 				 a->ai_addrlen, server);
 	freeaddrinfo(list);
 	if (fd < 0)
-		return fail(err, -fd, "cannot %s %s port %s: %s", server ? "listen at" : "connect to",
+		return fail(err, -fd, "cannot %s %s port %s: %s",
+			    server ? "listen at" : "connect to",
 			    host && *host ? host : "any address", port, strerror(-fd));
 	return fd;
 }
@@ -246,7 +248,8 @@ static int open_inet(const char *host, const char *port, bool server, struct err
 /* listen=[HOST]:PORT, connect=HOST:PORT */
 static int open_socket_option(struct options *options, bool *server, struct err *err)
 {
-	const char *listens = options_get(options, "listen"), *connects = options_get(options, "connect");
+	const char *listens = options_get(options, "listen"),
+		   *connects = options_get(options, "connect");
 	const char *text = listens ? listens : connects, *colon = text ? strrchr(text, ':') : NULL;
 	char *host;
 	int error = options_check(options, err), fd;
@@ -265,8 +268,10 @@ static int open_socket_option(struct options *options, bool *server, struct err 
 
 static int open_stream_options(struct options *options, bool *server, struct err *err)
 {
-	const char *type = options_get(options, "addr.type"), *path = options_get(options, "addr.path");
-	const char *host = options_get(options, "addr.host"), *port = options_get(options, "addr.port");
+	const char *type = options_get(options, "addr.type"),
+		   *path = options_get(options, "addr.path");
+	const char *host = options_get(options, "addr.host"),
+		   *port = options_get(options, "addr.port");
 	int error = options_bool(options, "server", false, server, err);
 
 	if (!error)
@@ -278,7 +283,8 @@ static int open_stream_options(struct options *options, bool *server, struct err
 	if (type && !strcmp(type, "inet") && port)
 		return open_inet(host, port, *server, err);
 	return fail(err, EINVAL,
-		    "%s stream needs addr.type=unix,addr.path=PATH or addr.type=inet,addr.host=HOST,addr.port=PORT",
+		    "%s stream needs addr.type=unix,addr.path=PATH or "
+		    "addr.type=inet,addr.host=HOST,addr.port=PORT",
 		    options->what);
 }
 

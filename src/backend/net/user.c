@@ -50,7 +50,8 @@ struct user_net {
 
 static int events_to_loop(int events)
 {
-	return (events & SLIRP_POLL_IN ? LOOP_READ : 0) | (events & SLIRP_POLL_OUT ? LOOP_WRITE : 0);
+	return (events & SLIRP_POLL_IN ? LOOP_READ : 0) |
+	       (events & SLIRP_POLL_OUT ? LOOP_WRITE : 0);
 }
 
 static void on_ready(void *context, unsigned events)
@@ -108,7 +109,7 @@ static int get_events(int index, void *opaque)
 	struct user_net *net = opaque;
 
 	return index < 0 || (unsigned)index >= net->polled_count ? 0
-								  : net->polled[index]->seen_events;
+								 : net->polled[index]->seen_events;
 }
 
 /* Brings watches and the timeout to what libslirp wants now. */
@@ -205,7 +206,8 @@ static void timer_free(void *handle, void *opaque)
 static void timer_mod(void *handle, int64_t expire_ms, void *opaque)
 {
 	(void)opaque;
-	loop_timer_arm(((struct slirp_timer *)handle)->timer, (uint64_t)MAX(expire_ms, 0) * 1000000);
+	loop_timer_arm(((struct slirp_timer *)handle)->timer,
+		       (uint64_t)MAX(expire_ms, 0) * 1000000);
 }
 
 static void fd_opened(int fd, void *opaque)
@@ -322,10 +324,12 @@ static int read_net(struct options *options, SlirpConfig *config, struct err *er
 	snprintf(address, sizeof(address), "%.*s", (int)(slash ? slash - text : (long)strlen(text)),
 		 text);
 	if (!inet_aton(address, &config->vnetwork))
-		return fail(err, EINVAL, "%s: net=\"%s\" is not an IPv4 network", options->what, text);
+		return fail(err, EINVAL, "%s: net=\"%s\" is not an IPv4 network", options->what,
+			    text);
 	if (slash && strchr(slash, '.')) {
 		if (!inet_aton(slash + 1, &config->vnetmask))
-			return fail(err, EINVAL, "%s: net=\"%s\" has no good mask", options->what, text);
+			return fail(err, EINVAL, "%s: net=\"%s\" has no good mask", options->what,
+				    text);
 	} else if (slash) {
 		bits = strtoul(slash + 1, &end, 10);
 		if (*end || end == slash + 1 || bits < 4 || bits > 30)
@@ -456,12 +460,14 @@ static int add_hostfwd(struct user_net *net, const char *what, const char *rule,
 	    (*protocol && !is_udp && strcmp(protocol, "tcp")) ||
 	    (*host && !inet_aton(host, &host_address)) || !read_port(port, 0, &host_port) ||
 	    (*guest && !inet_aton(guest, &guest_address)) || !read_port(rest, 1, &guest_port))
-		error = fail(err, EINVAL, "%s: hostfwd=\"%s\" is not tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT",
+		error = fail(err, EINVAL,
+			     "%s: hostfwd=\"%s\" is not tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT",
 			     what, rule);
 	else if (slirp_add_hostfwd(net->slirp, is_udp, host_address, host_port, guest_address,
 				   guest_port) < 0)
 		error = fail(err, errno ? errno : EADDRINUSE,
-			     "%s: hostfwd=\"%s\": cannot listen at port %d: %s; another program may use it",
+			     "%s: hostfwd=\"%s\": cannot listen at port %d: %s; another program "
+			     "may use it",
 			     what, rule, host_port, strerror(errno ? errno : EADDRINUSE));
 	free(copy);
 	return error;
@@ -477,13 +483,15 @@ static int add_guestfwd(struct user_net *net, const char *what, const char *rule
 
 	if (!protocol || !host || !port || (*protocol && strcmp(protocol, "tcp")) ||
 	    !inet_aton(host, &address) || !read_port(port, 1, &number))
-		error = fail(err, EINVAL, "%s: guestfwd=\"%s\" is not tcp:ADDRESS:PORT-cmd:COMMAND", what,
-			     rule);
-	else if (strncmp(rest, "cmd:", 4))
-		error = fail(err, ENOTSUP, "%s: guestfwd=\"%s\": only cmd: is supported", what, rule);
-	else if (slirp_add_exec(net->slirp, rest + 4, &address, number) < 0)
-		error = fail(err, EINVAL, "%s: guestfwd=\"%s\": this address and port cannot be had",
+		error = fail(err, EINVAL, "%s: guestfwd=\"%s\" is not tcp:ADDRESS:PORT-cmd:COMMAND",
 			     what, rule);
+	else if (strncmp(rest, "cmd:", 4))
+		error = fail(err, ENOTSUP, "%s: guestfwd=\"%s\": only cmd: is supported", what,
+			     rule);
+	else if (slirp_add_exec(net->slirp, rest + 4, &address, number) < 0)
+		error = fail(err, EINVAL,
+			     "%s: guestfwd=\"%s\": this address and port cannot be had", what,
+			     rule);
 	free(copy);
 	return error;
 }
