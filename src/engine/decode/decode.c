@@ -235,6 +235,20 @@ static bool names_gpr(const struct op_info *row, enum op_field kind)
 	return (row->reg & FIELD_KIND) == kind || (row->rm & FIELD_KIND) == kind;
 }
 
+/* Is there a row that W alone tells from this one, with a 64-bit register for its 32-bit one? */
+static bool has_wide_twin(const struct op_info *row)
+{
+	for (int step = -1; step <= 1; step += 2)
+		for (const struct op_info *twin = row + step;
+		     twin->encoding == row->encoding && twin->map == row->map &&
+		     twin->opcode == row->opcode;
+		     twin += step)
+			if ((twin->match ^ row->match) == (W0 | W1) &&
+			    names_gpr(twin, FIELD_GPR64))
+				return true;
+	return false;
+}
+
 static bool row_fits_mode(const struct decoder *d, const struct op_info *row, uint8_t modrm)
 {
 	uint32_t m = row->match;
@@ -245,8 +259,8 @@ static bool row_fits_mode(const struct decoder *d, const struct op_info *row, ui
 	if (!d->code64 && d->encoding != LEGACY) {
 		if (names_gpr(row, FIELD_GPR64))
 			return false;
-		if (names_gpr(row, FIELD_GPR32)) /* W is ignored where it selects r64 */
-			w = false;
+		if (names_gpr(row, FIELD_GPR32) && has_wide_twin(row))
+			w = false; /* ignored where it selects r64 */
 	}
 	if (m & MATCH_W && !(m & (w ? W1 : W0)))
 		return false;
@@ -459,7 +473,7 @@ static bool vector_fields_valid(const struct decoder *d, const struct insn *i)
 	bool memory = insn_has_memory(i);
 
 	if (row->flags & OP_ANY_VSIB) {
-		if (!memory || (i->modrm & 7) != 4)
+		if (i->addrsize == 2 || !memory || (i->modrm & 7) != 4)
 			return false;
 		if (!(row->flags & OP_SCATTER) && i->reg == d->vsib_index)
 			return false;
