@@ -9,7 +9,7 @@
  * Not modelled: a locked access that crosses a page, or hits MMIO, is atomic only against others of
  * that kind. #AC looks at accesses of 2, 4 and 8 bytes.
  */
-#include "engine/decode/insn.h"
+#include "engine/decode/ops.h"
 #include "engine/interp/address.h"
 #include "engine/mmu/internal.h"
 #include "engine/mmu/io.h"
@@ -30,11 +30,16 @@ struct span {
 /* #GP, or #SS if the stack was meant. */
 NORETURN static void raise_not_canonical(struct vcpu *c, gva_t address)
 {
-	const struct insn *i = c->insn;
-	bool in_block = c->can_unwind && i;
+	const struct insn *i = c->can_unwind ? c->insn : NULL;
+	bool is_stack = false;
 
-	if ((in_block && insn_has_memory(i) && i->seg == SS) ||
-	    address - c->gpr[RSP] + 64 < 128) /* implicit: push, pop, call, ret */
+	/* PUSH and POP with a memory operand may mean either: the one near RSP is the stack's. */
+	if (i && op_info(i->op)->flags & OP_STACK)
+		is_stack = !insn_has_memory(i) || i->seg == SS ||
+			   address - c->gpr[RSP] + 64 < 128;
+	else if (i)
+		is_stack = insn_has_memory(i) && i->seg == SS;
+	if (is_stack)
 		raise_fault_code(c, EXC_SS, 0);
 	raise_gp(c);
 }
@@ -54,6 +59,8 @@ static void resolve(struct vcpu *c, enum tlb_view view, gva_t address, unsigned 
 {
 	unsigned first = (unsigned)MIN(size, PAGE_BYTES - (address & ~PAGE_MASK));
 
+	gva_t behind = first == size ? 0 : linear(c, address + first, as_64_bits);
+
 	span->count = 1;
 	span->piece[0].size = first;
 	span->piece[0].place = tlb_resolve(c, view, linear(c, address, as_64_bits), access);
@@ -61,7 +68,7 @@ static void resolve(struct vcpu *c, enum tlb_view view, gva_t address, unsigned 
 		return;
 	span->count = 2;
 	span->piece[1].size = size - first;
-	span->piece[1].place = tlb_resolve(c, view, linear(c, address + first, as_64_bits), access);
+	span->piece[1].place = tlb_resolve(c, view, behind, access);
 }
 
 static void mmio_read_bytes(struct vcpu *c, gpa_t gpa, uint8_t *to, unsigned size)
