@@ -136,6 +136,7 @@ static ALWAYS_INLINE bool host_cas(void *at, unsigned size, uint64_t old, uint64
 				store_le(rmw_host_, expression, size);                             \
 				break;                                                             \
 			}                                                                          \
+			mem_check_write(c, rmw_at_, size); /* its fault is a write's */            \
 			old = mem_read(c, rmw_at_, size);                                          \
 			mem_write(c, rmw_at_, size, expression);                                   \
 			break;                                                                     \
