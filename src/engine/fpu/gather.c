@@ -53,18 +53,18 @@ static void mask_set(struct vcpu *c, unsigned k, uint64_t value)
 }
 
 /* The VEX form's mask is a vector register: each element's sign bit, spread over the element. */
-static uint64_t vex_mask_spread(struct vcpu *c, unsigned reg, const struct vsib *v)
+static uint64_t vex_mask_spread(struct vcpu *c, unsigned reg, const struct vsib *v, unsigned vlen)
 {
 	uint64_t mask = 0;
 
-	for (unsigned n = 0; n < v->count; n++) {
+	for (unsigned n = 0; n < vlen / v->element; n++) {
 		uint8_t *at = vector_element(c, reg, n * v->element);
 		bool enabled = at[v->element - 1] >> 7;
 
 		memset(at, enabled ? 0xff : 0, v->element);
 		mask |= (uint64_t)enabled << n;
 	}
-	zero_from(c, reg, v->count * v->element);
+	zero_from(c, reg, vlen);
 	return mask;
 }
 
@@ -72,8 +72,8 @@ void vector_gather(struct vcpu *c, const struct insn *i, const struct stub *s)
 {
 	struct vsib v = vsib_shape(i, s);
 	bool vex = s->info->encoding == VEX;
-	uint64_t mask = vex ? vex_mask_spread(c, s->form.vvvv, &v)
-			    : mask_register(c, s->form.mask) & (BIT(v.count) - 1);
+	uint64_t mask = vex ? vex_mask_spread(c, s->form.vvvv, &v, i->vlen)
+			    : mask_register(c, s->form.mask);
 
 	for (unsigned n = 0; n < v.count; n++) {
 		if (!(mask >> n & 1))
@@ -82,6 +82,7 @@ void vector_gather(struct vcpu *c, const struct insn *i, const struct stub *s)
 
 		store_le(vector_element(c, s->form.reg, n * v.element),
 			 mem_read(c, address, v.element), v.element);
+		zero_from(c, s->form.reg, i->vlen);
 		mask &= ~BIT(n);
 		if (vex)
 			memset(vector_element(c, s->form.vvvv, n * v.element), 0, v.element);
@@ -89,7 +90,9 @@ void vector_gather(struct vcpu *c, const struct insn *i, const struct stub *s)
 			mask_set(c, s->form.mask, mask);
 		io_commit(c);
 	}
-	if (!vex)
+	if (vex)
+		zero_from(c, s->form.vvvv, 0);
+	else
 		mask_set(c, s->form.mask, 0);
 	zero_from(c, s->form.reg, v.count * v.element);
 	next(c, i);
@@ -98,7 +101,7 @@ void vector_gather(struct vcpu *c, const struct insn *i, const struct stub *s)
 void vector_scatter(struct vcpu *c, const struct insn *i, const struct stub *s)
 {
 	struct vsib v = vsib_shape(i, s);
-	uint64_t mask = mask_register(c, s->form.mask) & (BIT(v.count) - 1);
+	uint64_t mask = mask_register(c, s->form.mask);
 
 	for (unsigned n = 0; n < v.count; n++) {
 		if (!(mask >> n & 1))
@@ -115,12 +118,10 @@ void vector_scatter(struct vcpu *c, const struct insn *i, const struct stub *s)
 	next(c, i);
 }
 
-/* An MMX register in c->xsave, whose x87 registers are in stack order. */
+/* An MMX register in c->xsave after x87_become_mmx. */
 static const uint8_t *mmx_register(const struct vcpu *c, unsigned reg)
 {
-	unsigned top = c->xsave[AREA_FSW + 1] >> 3 & 7;
-
-	return c->xsave + AREA_ST + 16 * ((reg - top) & 7);
+	return c->xsave + AREA_ST + 16 * reg;
 }
 
 void vector_maskmov_bytes(struct vcpu *c, const struct insn *i, const struct stub *s)
@@ -138,17 +139,16 @@ void vector_maskmov_bytes(struct vcpu *c, const struct insn *i, const struct stu
 		x87_check_pending(c);
 		x87_sync(c);
 	}
-	memcpy(data, mmx ? mmx_register(c, s->form.reg) : vector_element(c, s->form.reg, 0), count);
-	memcpy(enable, mmx ? mmx_register(c, s->form.rm) : vector_element(c, s->form.rm, 0), count);
-	for (unsigned n = 0; n < count; n++)
-		if (enable[n] >> 7)
-			mem_check_write(c, address + n, 1);
-	for (unsigned n = 0; n < count; n++)
-		if (enable[n] >> 7)
-			mem_write(c, address + n, 1, data[n]);
-	if (mmx) {
+	if (mmx) { /* also if it faults */
 		x87_become_mmx(c->xsave);
 		c->x87_live = false;
 	}
+	memcpy(data, mmx ? mmx_register(c, s->form.reg) : vector_element(c, s->form.reg, 0), count);
+	memcpy(enable, mmx ? mmx_register(c, s->form.rm) : vector_element(c, s->form.rm, 0), count);
+	/* Processors do not look which bytes are enabled before they translate. [SDM 2B MASKMOVDQU] */
+	mem_check_write(c, address, count);
+	for (unsigned n = 0; n < count; n++)
+		if (enable[n] >> 7)
+			mem_write(c, address + n, 1, data[n]);
 	next(c, i);
 }

@@ -53,6 +53,7 @@ enum stub_trait {
 	STUB_X87 = 4,      /* works on the live x87/MMX unit */
 	STUB_CONTROL = 8,  /* x87 control instruction: leaves the instruction pointers alone */
 	STUB_ALIGNED = 16, /* #GP unless the operand is aligned */
+	STUB_WHOLE = 32,   /* a masked store that faults as if it wrote everything */
 };
 
 /* What a stub reads and writes besides the vCPU. Its code addresses these by offset. */
@@ -79,8 +80,9 @@ struct stub {
 	uint16_t traits;
 	uint8_t class;
 	uint8_t bytes;    /* memory operand */
-	uint8_t elements; /* of a masked memory operand; 0: accessed as a whole */
+	uint8_t elements; /* in a masked memory operand; 0: accessed as a whole */
 	uint8_t element;  /* bytes */
+	uint8_t repeats;  /* how often the elements are repeated, each time with other mask bits */
 };
 
 enum { STUB_HASH = 4096, STUB_CODE_BYTES = 8 << 20, STUB_LIMIT = 32768 };
@@ -134,6 +136,7 @@ void x87_make_live(struct vcpu *c);
 void x87_sync(struct vcpu *c);
 void x87_check_pending(struct vcpu *c);
 void x87_update_summary(uint8_t *area); /* ES and B from the flags and masks */
+void x87_set_top(uint8_t *area, unsigned top); /* the registers stay where they are */
 /* What every MMX instruction but EMMS does to c->xsave: top of stack 0, all registers valid. */
 void x87_become_mmx(uint8_t *area);
 

@@ -43,7 +43,8 @@ static void form_make(struct form *f, const struct op_info *info, const struct i
 		      const uint8_t *bytes, bool code64)
 {
 	struct vector_bits bits = vector_bits(i);
-	bool uses_gpr = field_is_gpr(info->reg) || (!insn_has_memory(i) && field_is_gpr(info->rm)) ||
+	/* Outside 64-bit mode there is no wide form of these; W is ignored. */
+	bool uses_gpr = field_is_gpr(info->reg) || field_is_gpr(info->rm) ||
 			info->flags & OP_READS_EAX_EDX;
 
 	memset(f, 0, sizeof(*f));
@@ -87,8 +88,8 @@ static unsigned class_of(const struct op_info *info, const struct insn *i)
 		return CLASS_AVX512;
 	if (info->encoding == VEX)
 		return field_kind(info->rm) == FIELD_MASK ? CLASS_AVX512 : CLASS_AVX;
-	/* CVTPI2PD with a memory operand does not touch the x87 unit. [SDM 2A CVTPI2PD] */
-	if (has_vector && rm_mmx && insn_has_memory(i) && vector_bits(i).pp == 0x66)
+	/* CVTPI2PD, and in fact CVTPI2PS, leave the x87 unit alone with a memory operand. */
+	if (has_vector && rm_mmx && insn_has_memory(i))
 		return CLASS_SSE;
 	if (reg_mmx || rm_mmx)
 		return has_vector ? CLASS_SSE_MMX : CLASS_MMX;

@@ -89,6 +89,7 @@ static uint32_t find_tiny_results(struct vcpu *c, const struct stub *s, void *me
 	f->run_mxcsr = run_mxcsr & ~(uint32_t)MXCSR_FTZ;
 	s->run(c, memory, f);
 	f->abort = abort;
+	f->run_mxcsr = run_mxcsr;
 	return tiny ? tiny | (f->out_mxcsr & FP_ALL) : 0;
 }
 
@@ -99,6 +100,8 @@ static void run_fp(struct vcpu *c, const struct stub *s, void *memory)
 
 	f->run_mxcsr = (mxcsr | MXCSR_INIT) & ~(uint32_t)FP_ALL;
 	f->abort = ~mxcsr >> 7 & FP_ALL;
+	if (s->form.b && s->form.modrm >= 0xc0) /* suppresses all exceptions */
+		f->abort = 0;
 	if (unlikely(f->abort & FP_UE)) {
 		uint32_t raised = find_tiny_results(c, s, memory, f);
 
@@ -126,24 +129,16 @@ void vector_run(struct vcpu *c, const struct stub *s, void *memory)
 
 /* Memory operands */
 
-static gva_t stub_address(struct vcpu *c, const struct insn *i, const struct stub *s,
-			  enum access access)
-{
-	gva_t address = operand_address(c, i, s->bytes, access);
-
-	if (s->traits & STUB_ALIGNED && address & (s->bytes - 1u))
-		raise_gp(c);
-	return address;
-}
-
 /* Enabled elements of a masked operand, one bit each; all ones: the whole operand. */
 static uint64_t enabled_elements(const struct vcpu *c, const struct stub *s)
 {
 	if (!s->form.mask || !s->elements)
 		return ~0ull;
 	uint64_t all = s->elements < 64 ? BIT(s->elements) - 1 : ~0ull;
-	uint64_t mask = mask_register(c, s->form.mask) & all;
+	uint64_t bits = mask_register(c, s->form.mask), mask = bits & all;
 
+	for (unsigned n = 1; n < s->repeats; n++)
+		mask |= bits >> n * s->elements & all;
 	return mask == all ? ~0ull : mask;
 }
 
@@ -163,6 +158,8 @@ static void write_masked(struct vcpu *c, const struct stub *s, gva_t address, ui
 {
 	const uint8_t *buffer = c->stubs->frame.buffer;
 
+	if (s->traits & STUB_WHOLE)
+		mem_check_write(c, address, s->bytes);
 	for (unsigned n = 0; n < s->elements; n++)
 		if (mask >> n & 1)
 			mem_check_write(c, address + n * s->element, s->element);
@@ -214,6 +211,21 @@ static uint64_t touched_elements(struct vcpu *c, const struct stub *s)
 	return mask != ~0ull && is_packed_by_mask(s) ? leading_elements(mask) : mask;
 }
 
+static gva_t stub_address(struct vcpu *c, const struct insn *i, const struct stub *s,
+			  enum access access)
+{
+	/* With all elements off, not even a segment's limit matters. */
+	if (unlikely(s->elements && (i->seg >= FS || !(c->mode & MODE_FLAT))) &&
+	    !touched_elements(c, s))
+		return 0;
+	gva_t address = operand_address(c, i, s->bytes, access);
+
+	if (unlikely(s->traits & STUB_ALIGNED && address & (s->bytes - 1u)) &&
+	    touched_elements(c, s))
+		raise_gp(c);
+	return address;
+}
+
 static NOINLINE void *read_slowly(struct vcpu *c, const struct stub *s, gva_t address)
 {
 	uint64_t mask = touched_elements(c, s);
@@ -229,8 +241,7 @@ static NOINLINE void write_slowly(struct vcpu *c, const struct stub *s, gva_t ad
 {
 	uint64_t mask = touched_elements(c, s);
 
-	if (mask == ~0ull) {
-		mem_check_write(c, address, s->bytes);
+	if (mask == ~0ull) { /* floating-point exceptions come before page faults */
 		vector_run(c, s, c->stubs->frame.buffer);
 		mem_write_bytes(c, address, c->stubs->frame.buffer, s->bytes);
 	} else {
@@ -275,10 +286,18 @@ static void run_store(struct vcpu *c, const struct insn *i, const struct stub *s
 	next(c, i);
 }
 
+/* For MMX instructions that may still fault: c->xsave counts then. */
+static void x87_take_back(struct vcpu *c)
+{
+	x87_sync(c);
+	c->x87_live = false;
+}
+
 static void run_mmx(struct vcpu *c, const struct insn *i, const struct stub *s)
 {
 	void *memory = NULL;
 
+	x87_check_pending(c);
 	if (s->bytes) {
 		gva_t address = stub_address(c, i, s, ACCESS_READ);
 
@@ -286,11 +305,12 @@ static void run_mmx(struct vcpu *c, const struct insn *i, const struct stub *s)
 		if (!memory)
 			memory = read_slowly(c, s, address);
 	}
-	x87_check_pending(c);
-	x87_make_live(c);
-	if (s->traits & STUB_FP) { /* may fail after MMX registers changed: c->xsave counts then */
-		x87_sync(c);
-		c->x87_live = false;
+	if (s->traits & STUB_FP) {
+		x87_make_live(c);
+		x87_take_back(c);
+		x87_become_mmx(c->xsave); /* even if it raises #XM */
+	} else {
+		x87_make_live(c);
 	}
 	vector_run(c, s, memory);
 	c->x87_live = true;
@@ -299,27 +319,19 @@ static void run_mmx(struct vcpu *c, const struct insn *i, const struct stub *s)
 
 static void run_mmx_store(struct vcpu *c, const struct insn *i, const struct stub *s)
 {
+	x87_check_pending(c);
 	gva_t address = stub_address(c, i, s, ACCESS_WRITE);
 	void *memory = tlb_write_pointer(c, address, s->bytes);
 
-	x87_check_pending(c);
-	x87_make_live(c);
-	if (memory) {
-		vector_run(c, s, memory);
-	} else {
-		uint16_t fsw = load_le16(c->xsave + AREA_FSW);
-
+	if (unlikely(!memory)) {
+		x87_take_back(c);
+		x87_set_top(c->xsave, 0); /* even if it faults */
 		mem_check_write(c, address, s->bytes);
-		x87_sync(c); /* the write may leave for the VMM and come back to do it all again */
-		c->x87_live = false;
-		vector_run(c, s, c->stubs->frame.buffer);
-		uint16_t new_fsw = load_le16(c->xsave + AREA_FSW);
-
-		store_le16(c->xsave + AREA_FSW, fsw);
-		mem_write_bytes(c, address, c->stubs->frame.buffer, s->bytes);
-		store_le16(c->xsave + AREA_FSW, new_fsw);
-		c->x87_live = true;
 	}
+	x87_make_live(c);
+	vector_run(c, s, memory ? memory : c->stubs->frame.buffer);
+	if (unlikely(!memory))
+		mem_write_bytes(c, address, c->stubs->frame.buffer, s->bytes);
 	next(c, i);
 }
 
@@ -392,14 +404,39 @@ static bool is_fp(const struct stub *s)
 	return is_fp_0f3a(f->opcode, encoding);
 }
 
-static void prepare_elements(struct stub *s)
+/* VBROADCASTx, VPBROADCASTx */
+static bool is_broadcast_load(const struct stub *s)
 {
-	if (has_sign_mask(s))
-		s->element = s->form.w || s->form.opcode == 0x2d || s->form.opcode == 0x2f ? 8 : 4;
-	else if (s->form.mask && s->info->flags & OP_MASK_ELEMENTS)
-		s->element = s->info->element;
-	if (s->element)
-		s->elements = s->bytes / s->element;
+	const uint8_t opcode = s->form.opcode;
+
+	return s->info->encoding == EVEX && s->info->map == MAP_0F38 && s->form.pp == 0x66 &&
+	       ((opcode >= 0x18 && opcode <= 0x1b) || (opcode >= 0x58 && opcode <= 0x5b) ||
+		opcode == 0x78 || opcode == 0x79);
+}
+
+/* `bytes`: of the whole operand, were it not one element for all. */
+static void prepare_elements(struct stub *s, const struct insn *i, unsigned bytes)
+{
+	const struct op_info *info = s->info;
+
+	s->repeats = 1;
+	if (has_sign_mask(s)) {
+		bool wide = s->form.w || s->form.opcode == 0x2d || s->form.opcode == 0x2f;
+
+		s->element = wide ? 8 : 4;
+	} else if (s->form.mask && info->flags & OP_MASK_ELEMENTS) {
+		s->element = info->element;
+	} else if (s->form.mask && info->rm & FIELD_WRITTEN) {
+		s->element = info->element;
+		s->traits |= STUB_WHOLE;
+	}
+	if (!s->element)
+		return;
+	s->elements = s->bytes / s->element;
+	if (is_broadcast_load(s))
+		s->repeats = i->vlen / s->bytes;
+	else if (s->form.b)
+		s->repeats = bytes / s->element;
 }
 
 static stub_fn *memory_handler(const struct stub *s)
@@ -427,12 +464,14 @@ void vector_prepare(struct stub *s, const struct insn *i, bool code64)
 	if (s->class == CLASS_MMX || s->class == CLASS_SSE_MMX)
 		s->traits |= STUB_X87;
 	if (in_memory) {
-		s->bytes = (uint8_t)op_memory_bytes(info, i, code64);
+		unsigned bytes = op_memory_bytes(info, i, code64);
+
+		s->bytes = (uint8_t)bytes;
 		if (s->form.b && info->flags & OP_BROADCAST)
 			s->bytes = info->element;
 		if (info->flags & OP_ALIGNED)
 			s->traits |= STUB_ALIGNED;
-		prepare_elements(s);
+		prepare_elements(s, i, bytes);
 		s->exec = memory_handler(s);
 	} else if (info->flags & OP_DI_STORE) {
 		s->exec = vector_maskmov_bytes;

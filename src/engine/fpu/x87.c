@@ -48,7 +48,7 @@ void x87_update_summary(uint8_t *area)
 	store_le16(area + AREA_FSW, fsw | (pending ? FSW_ES | FSW_BUSY : 0));
 }
 
-static void set_top(uint8_t *area, unsigned top)
+void x87_set_top(uint8_t *area, unsigned top)
 {
 	uint16_t fsw = load_le16(area + AREA_FSW);
 	unsigned turn = (top - (fsw >> 11)) & 7;
@@ -62,7 +62,7 @@ static void set_top(uint8_t *area, unsigned top)
 
 void x87_become_mmx(uint8_t *area)
 {
-	set_top(area, 0);
+	x87_set_top(area, 0);
 	area[AREA_FTW] = 0xff;
 }
 
@@ -133,6 +133,11 @@ static bool has_real_format(const struct vcpu *c)
 	return !(c->mode & MODE_PROTECTED) || c->mode & MODE_VM86;
 }
 
+static bool is_wide(const struct insn *i)
+{
+	return i->opsize != 2 || i->prefix & PREFIX_REX_W;
+}
+
 static void put_pointers_32(const struct vcpu *c, uint8_t *env)
 {
 	uint32_t fip = load_le32(c->xsave + AREA_FIP), fdp = load_le32(c->xsave + AREA_FDP);
@@ -168,7 +173,7 @@ static unsigned env_build(const struct vcpu *c, const struct insn *i, uint8_t *e
 {
 	const uint8_t *area = c->xsave;
 
-	if (i->opsize == 2) {
+	if (!is_wide(i)) {
 		store_le16(env, load_le16(area + AREA_FCW));
 		store_le16(env + 2, load_le16(area + AREA_FSW));
 		store_le16(env + 4, full_tags(area));
@@ -184,7 +189,7 @@ static unsigned env_build(const struct vcpu *c, const struct insn *i, uint8_t *e
 
 static void get_pointers(struct vcpu *c, const struct insn *i, const uint8_t *env)
 {
-	bool wide = i->opsize != 2, real = has_real_format(c);
+	bool wide = is_wide(i), real = has_real_format(c);
 	uint32_t fip = wide ? load_le32(env + 12) : load_le16(env + 6);
 	uint32_t fdp = wide ? load_le32(env + 20) : load_le16(env + 10);
 	uint32_t cs = wide ? load_le32(env + 16) : load_le16(env + 8);
@@ -202,7 +207,7 @@ static void get_pointers(struct vcpu *c, const struct insn *i, const uint8_t *en
 
 static void env_load(struct vcpu *c, const struct insn *i, const uint8_t *env)
 {
-	unsigned step = i->opsize == 2 ? 2 : 4;
+	unsigned step = is_wide(i) ? 4 : 2;
 
 	c->x87_live = false;
 	store_le16(c->xsave + AREA_FCW, (load_le16(env) & 0x1f7f) | 0x40);
@@ -229,14 +234,14 @@ static void run_fnstenv(struct vcpu *c, const struct insn *i, const struct stub 
 static void run_fldenv(struct vcpu *c, const struct insn *i, const struct stub *s)
 {
 	uint8_t env[ENV_32];
-	unsigned bytes = i->opsize == 2 ? ENV_16 : ENV_32;
+	unsigned bytes = is_wide(i) ? ENV_32 : ENV_16;
 
 	x87_check_pending(c);
 	mem_read_bytes(c, operand_address(c, i, bytes, ACCESS_READ), env, bytes);
 	x87_sync(c); /* the registers stay, by physical number */
-	unsigned top = load_le16(env + (i->opsize == 2 ? 2 : 4)) >> 11 & 7;
+	unsigned top = load_le16(env + (is_wide(i) ? 4 : 2)) >> 11 & 7;
 
-	set_top(c->xsave, top);
+	x87_set_top(c->xsave, top);
 	env_load(c, i, env);
 	next(c, i);
 }
@@ -252,7 +257,7 @@ static void run_fnsave(struct vcpu *c, const struct insn *i, const struct stub *
 		memcpy(image + bytes + 10 * n, c->xsave + AREA_ST + 16 * n, 10);
 	bytes += ST_BYTES;
 	mem_write_bytes(c, operand_address(c, i, bytes, ACCESS_WRITE), image, bytes);
-	set_top(c->xsave, 0);
+	x87_set_top(c->xsave, 0);
 	x87_init(c);
 	next(c, i);
 }
@@ -260,7 +265,7 @@ static void run_fnsave(struct vcpu *c, const struct insn *i, const struct stub *
 static void run_frstor(struct vcpu *c, const struct insn *i, const struct stub *s)
 {
 	uint8_t image[ENV_32 + ST_BYTES];
-	unsigned env_bytes = i->opsize == 2 ? ENV_16 : ENV_32, bytes = env_bytes + ST_BYTES;
+	unsigned env_bytes = is_wide(i) ? ENV_32 : ENV_16, bytes = env_bytes + ST_BYTES;
 
 	x87_check_pending(c);
 	mem_read_bytes(c, operand_address(c, i, bytes, ACCESS_READ), image, bytes);
@@ -276,7 +281,7 @@ static void run_frstor(struct vcpu *c, const struct insn *i, const struct stub *
 static void run_fninit(struct vcpu *c, const struct insn *i, const struct stub *s)
 {
 	x87_sync(c);
-	set_top(c->xsave, 0);
+	x87_set_top(c->xsave, 0);
 	x87_init(c);
 	next(c, i);
 }
@@ -382,7 +387,6 @@ static NOINLINE void store_slowly(struct vcpu *c, const struct stub *s, gva_t ad
 	struct stub_frame *f = &c->stubs->frame;
 	uint16_t fsw = load_le16(c->xsave + AREA_FSW);
 
-	mem_check_write(c, address, s->bytes);
 	x87_sync(c);
 	c->x87_live = false; /* the write may unwind: then nothing has happened */
 	s->run(c, f->buffer, f);
@@ -433,6 +437,7 @@ void exec_emms(struct vcpu *c, const struct insn *i)
 	x87_check_pending(c);
 	if (c->x87_live)
 		host_emms();
+	x87_set_top(c->xsave, 0);
 	c->xsave[AREA_FTW] = 0;
 	next(c, i);
 }

@@ -17,9 +17,11 @@ enum { FX_BYTES = 512, HEADER = 512, HEADER_BYTES = 64 };
 
 /* Components */
 
-/* Registers 8 to 31 are neither saved nor loaded outside 64-bit mode. */
+/* Bytes transferred. Registers 8 to 31 are neither saved nor loaded outside 64-bit mode. */
 static unsigned component_bytes(const struct vcpu *c, unsigned n)
 {
+	if (n == COMPONENT_PKRU)
+		return 4; /* of 8: the rest is left alone */
 	if (code_is_64bit(c) || (n != COMPONENT_SSE && n != COMPONENT_AVX &&
 				 n != COMPONENT_ZMM_HI256 && n != COMPONENT_HI16_ZMM))
 		return xsave_size(n);
@@ -43,7 +45,7 @@ static uint64_t components_in_use(struct vcpu *c)
 	    !is_zero(c->xsave + AREA_ST, AREA_XMM - AREA_ST))
 		in_use |= BIT(COMPONENT_X87);
 	for (unsigned n = COMPONENT_SSE; n < COMPONENT_COUNT; n++)
-		if (!is_zero(c->xsave + xsave_offset(n), xsave_size(n)))
+		if (!is_zero(c->xsave + xsave_offset(n), component_bytes(c, n)))
 			in_use |= BIT(n);
 	return in_use;
 }
