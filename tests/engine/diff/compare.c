@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/* What two outcomes must agree on, and how a difference is shown. */
+#include "diff.h"
+
+#include "base/bytes.h"
+#include "engine/fpu/fpu.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+struct report {
+	bool quiet, differs;
+};
+
+static void PRINTF_LIKE(2, 3) note(struct report *r, const char *fmt, ...)
+{
+	va_list args;
+
+	r->differs = true;
+	if (r->quiet)
+		return;
+	va_start(args, fmt);
+	vprintf(fmt, args);
+	va_end(args);
+	printf("\n");
+}
+
+static void compare_gprs(struct report *r, const struct test *t, const struct outcome *native,
+			 const struct outcome *engine)
+{
+	static const char *const names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp",
+					       "rsi", "rdi", "r8",  "r9",  "r10", "r11",
+					       "r12", "r13", "r14", "r15" };
+	uint64_t mask = t->compat ? 0xffffffff : ~0ull;
+
+	for (unsigned n = 0; n < (t->compat ? 8 : 16); n++)
+		if ((native->out.gpr[n] ^ engine->out.gpr[n]) & mask)
+			note(r, "  %s %llx: native %llx, engine %llx", names[n],
+			     (unsigned long long)t->in.gpr[n],
+			     (unsigned long long)native->out.gpr[n],
+			     (unsigned long long)engine->out.gpr[n]);
+}
+
+/* Shifts by 0 leave all flags as they were: the row's undefined ones are still compared then. */
+static uint64_t undefined_flags(const struct insn *i)
+{
+	return op_info(i->op)->flags_undefined | F_RF | F_IF | F_TF;
+}
+
+static void compare_flags(struct report *r, const struct insn *i, const struct outcome *native,
+			  const struct outcome *engine)
+{
+	uint64_t ignored = undefined_flags(i);
+
+	if (native->vector != COMPLETED) /* REP CMPS and SCAS: as before the first iteration */
+		ignored = F_RF | F_IF | F_TF | (op_info(i->op)->flags & OP_STRING ? F_STATUS : 0);
+	if ((native->out.rflags ^ engine->out.rflags) & ~ignored)
+		note(r, "  rflags: native %llx, engine %llx",
+		     (unsigned long long)native->out.rflags,
+		     (unsigned long long)engine->out.rflags);
+}
+
+static void compare_memory(struct report *r, const struct insn *i, const struct outcome *native,
+			   const struct outcome *engine)
+{
+	unsigned n = 0;
+
+	/* The CPU may have written the first page of what it stores in parts. */
+	if (native->vector == EXC_PF && op_info(i->op)->mem == MEM_10)
+		return;
+	/* A CALL that then finds its target not canonical has written the return address. */
+	if (native->vector == EXC_GP && op_info(i->op)->flags & OP_BRANCH)
+		return;
+
+	while (n < native->changes && n < engine->changes && native->word[n] == engine->word[n] &&
+	       native->value[n] == engine->value[n])
+		n++;
+	if (n == native->changes && n == engine->changes)
+		return;
+	const uint64_t none = 0;
+	bool a = n < native->changes, b = n < engine->changes;
+
+	note(r, "  memory: native %x = %llx, engine %x = %llx", a ? DATA + 8 * native->word[n] : 0,
+	     (unsigned long long)(a ? native->value[n] : none),
+	     b ? DATA + 8 * engine->word[n] : 0,
+	     (unsigned long long)(b ? engine->value[n] : none));
+}
+
+/*
+ * MXCSR.PE beside an unmasked overflow or underflow: the CPU says whether the result would have
+ * been inexact with an unbounded exponent, the engine what the masked response says.
+ */
+static uint32_t ignored_mxcsr(const struct insn *i, const struct outcome *native)
+{
+	uint32_t mxcsr = load_le32(native->out.xsave + 24);
+
+	/* DPPx multiply, then add: the CPU may stop in between. */
+	if (native->vector == EXC_XM && strstr(op_info(i->op)->mnemonic, "dpp"))
+		return 0x3f;
+	return native->vector == EXC_XM && mxcsr & ~(mxcsr >> 7) & 0x18 ? 0x20 : 0;
+}
+
+struct span {
+	const char *name;
+	unsigned from, bytes, stride, used;
+};
+
+static void show_span(struct report *r, const struct test *t, const struct span *s,
+		      const uint8_t *native, const uint8_t *engine)
+{
+	for (unsigned n = 0; n + s->stride <= s->bytes; n += s->stride) {
+		const uint8_t *a = native + s->from + n, *b = engine + s->from + n;
+		const uint8_t *in = t->in.xsave + s->from + n;
+
+		if (!memcmp(a, b, s->used))
+			continue;
+		r->differs = true;
+		if (r->quiet)
+			return;
+		printf("  %s%u ", s->name, n / s->stride);
+		for (unsigned k = s->used; k-- > 0;)
+			printf("%02x", in[k]);
+		printf("\n    native ");
+		for (unsigned k = s->used; k-- > 0;)
+			printf("%02x", a[k]);
+		printf("\n    engine ");
+		for (unsigned k = s->used; k-- > 0;)
+			printf("%02x", b[k]);
+		printf("\n");
+	}
+}
+
+static void compare_vectors(struct report *r, const struct test *t, const struct insn *i,
+			    const struct outcome *native, const struct outcome *engine)
+{
+	const struct span spans[] = {
+		{ "fcw", 0, 2, 2, 2 },
+		{ "fsw", 2, 2, 2, 2 },
+		{ "ftw", 4, 1, 1, 1 },
+		{ "fop", 6, 2, 2, 2 },
+		{ "fip", 8, 8, 8, 8 },
+		{ "fdp", 16, 8, 8, 8 },
+		{ "mxcsr", 24, 4, 4, 4 },
+		{ "st", 32, 128, 16, 10 },
+		{ "xmm", 160, 256, 16, 16 },
+		{ "ymmh", xsave_offset(2), xsave_size(2), 16, 16 },
+		{ "k", xsave_offset(5), xsave_size(5), 8, 8 },
+		{ "zmmh", xsave_offset(6), xsave_size(6), 32, 32 },
+		{ "zmm16+", xsave_offset(7), xsave_size(7), 64, 64 },
+	};
+
+	uint32_t mxcsr = load_le32(engine->out.xsave + 24), ignored = ignored_mxcsr(i, native);
+	static uint8_t ours[AREA_BYTES];
+
+	memcpy(ours, engine->out.xsave, AREA_BYTES);
+	store_le32(ours + 24, (mxcsr & ~ignored) | (load_le32(native->out.xsave + 24) & ignored));
+	for (unsigned n = 0; n < ARRAY_LEN(spans); n++)
+		if (spans[n].bytes)
+			show_span(r, t, &spans[n], native->out.xsave, ours);
+}
+
+static void show_test(const struct test *t, const struct outcome *native,
+		      const struct outcome *engine)
+{
+	printf("%s:", form_get(t->form)->name);
+	for (unsigned n = 0; n < t->length; n++)
+		printf(" %02x", t->code[n]);
+	printf("  [native %d, engine %d]\n", native->vector, engine->vector);
+}
+
+/* Linux says "protection" of every fault in the kernel's half, to tell nothing of its maps. */
+static bool page_faults_equal(const struct insn *i, const struct outcome *native,
+			      const struct outcome *engine)
+{
+	uint32_t ignored = native->cr2 >= 0x7ffffffff000 ? PF_PRESENT : 0;
+	uint8_t mem = op_info(i->op)->mem;
+	/* Which byte of a large or masked operand is touched first is the implementation's business. */
+	bool any_byte = op_info(i->op)->flags & OP_VECTOR || (mem >= MEM_ENV && mem <= MEM_XSAVE);
+	uint64_t low = any_byte ? 0xfff : 0;
+
+	if (op_info(i->op)->flags & OP_DI_STORE) /* 32-bit rDI near 4 GiB */
+		return true;
+	return !((native->error ^ engine->error) & ~ignored) &&
+	       !((native->cr2 ^ engine->cr2) & ~low);
+}
+
+bool outcomes_equal(const struct test *t, const struct insn *i, const struct outcome *native,
+		    const struct outcome *engine, bool quiet)
+{
+	struct report r = { .quiet = true };
+
+	/* Across the end of the canonical half, with a mask: which fault is first. */
+	if ((native->vector == EXC_GP || native->vector == EXC_SS) && engine->vector == EXC_PF &&
+	    engine->cr2 >> 12 == 0x7ffffffff && op_info(i->op)->flags & OP_VECTOR)
+		return true;
+	/* The host's XCR0 has more components than the guest's; now and then XSAVE and XRSTOR
+	 * touch all of their area. */
+	if (op_info(i->op)->mem == MEM_XSAVE && native->vector == EXC_PF &&
+	    engine->vector == COMPLETED)
+		return true;
+
+	for (int pass = 0; pass < 2; pass++) {
+		r.quiet = pass == 0;
+		if (native->vector != engine->vector)
+			note(&r, "  fault: native %d (error %x, cr2 %llx), engine %d (error %x, cr2 %llx)",
+			     native->vector, native->error, (unsigned long long)native->cr2,
+			     engine->vector, engine->error, (unsigned long long)engine->cr2);
+		else if (native->vector == EXC_PF && !page_faults_equal(i, native, engine))
+			note(&r, "  page fault: native error %x cr2 %llx, engine error %x cr2 %llx",
+			     native->error, (unsigned long long)native->cr2, engine->error,
+			     (unsigned long long)engine->cr2);
+		if (native->out.rip != engine->out.rip)
+			note(&r, "  rip: native %llx, engine %llx",
+			     (unsigned long long)native->out.rip,
+			     (unsigned long long)engine->out.rip);
+		compare_gprs(&r, t, native, engine);
+		compare_flags(&r, i, native, engine);
+		compare_memory(&r, i, native, engine);
+		compare_vectors(&r, t, i, native, engine);
+		if (!r.differs || quiet)
+			break;
+		if (pass == 0)
+			show_test(t, native, engine);
+	}
+	return !r.differs;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * The differential tester: random ring-3 instructions, on the host's CPU and in the engine.
+ *
+ * forms.c lists what the decoder accepts and assembles bytes, states.c makes up registers and
+ * memory, native.c runs them in a forked child, engine.c in a vCPU, compare.c says what differs.
+ */
+#ifndef TESTS_DIFF_H
+#define TESTS_DIFF_H
+
+#include "engine/decode/ops.h"
+
+/* Where things are, the same in the child and in the guest. Behind each area a page is missing. */
+enum {
+	CODE = 0x20000000, /* one page, full of HLT but for the instruction */
+	DATA = 0x8000,     /* two pages, reachable with 16-bit addresses */
+	DATA_BYTES = 0x2000,
+	READ_ONLY = 0xc000, /* one page */
+	GS_BASE = 0x40,
+	CODE_SELECTOR_64 = 0x33, CODE_SELECTOR_32 = 0x23, DATA_SELECTOR = 0x2b,
+	AREA_BYTES = 2816, /* XSAVE standard format, PKRU included */
+	PKRU_DEFAULT = 0x55555554,
+};
+
+struct state {
+	_Alignas(64) uint8_t xsave[AREA_BYTES];
+	uint64_t gpr[16];
+	uint64_t rip, rflags;
+};
+
+struct test {
+	struct state in;
+	uint8_t code[16];
+	uint8_t length;
+	bool compat;      /* 32-bit code segment */
+	uint16_t form;
+	uint64_t patch_at; /* bytes put into the data pages before the run */
+	uint32_t patch_bytes;
+	uint8_t patch[AREA_BYTES];
+};
+
+enum { DATA_WORDS = DATA_BYTES / 8, MAX_CHANGES = 512, COMPLETED = -1, HUNG = -2 };
+
+struct outcome {
+	struct state out;
+	int vector;       /* or COMPLETED: `out` is the state behind the instruction */
+	uint32_t error;
+	uint64_t cr2;
+	uint32_t changes; /* 8-byte words of the data pages that differ from pattern and patch */
+	uint16_t word[MAX_CHANGES];
+	uint64_t value[MAX_CHANGES];
+};
+
+enum { BATCH = 32 };
+
+/* Shared with the child. */
+struct batch {
+	uint32_t sequence; /* futex: parent starts a batch */
+	uint32_t done;     /* futex: child has finished it */
+	uint32_t at;       /* test under way */
+	uint32_t count;
+	_Alignas(64) uint8_t pattern[DATA_BYTES];
+	struct test test[BATCH];
+	struct outcome native[BATCH];
+};
+
+/* random.c */
+struct random {
+	uint64_t state;
+};
+uint64_t random_next(struct random *r);
+static inline uint64_t random_below(struct random *r, uint64_t limit)
+{
+	return random_next(r) % limit;
+}
+static inline bool random_percent(struct random *r, unsigned percent)
+{
+	return random_below(r, 100) < percent;
+}
+uint64_t random_integer(struct random *r);       /* often an interesting one */
+void random_vector(struct random *r, uint8_t *to, unsigned bytes);
+void random_x87(struct random *r, uint8_t *to);  /* 10 bytes */
+
+/* forms.c */
+struct form_info {
+	const struct op_info *info;
+	char name[48]; /* mnemonic, size, kind of operand */
+	uint64_t runs, mismatches;
+};
+unsigned forms_list(struct vcpu *c, const char *only);
+struct form_info *form_get(unsigned form);
+/* Bytes for a form with random registers, displacement, immediate; false: none found. */
+bool form_assemble(struct vcpu *c, unsigned form, struct random *r, struct test *t,
+		   struct insn *decoded);
+
+/* states.c */
+/* False: not to be run. */
+bool state_make(struct random *r, struct test *t, const struct insn *i);
+void pattern_make(struct random *r, uint8_t *pattern);
+
+/* native.c */
+bool native_start(struct batch *batch);
+void native_run(struct batch *batch);  /* starts; then native_wait */
+void native_wait(struct batch *batch); /* outcomes are there; restarts a dead child */
+void native_stop(void);
+/* For both sides: notes what differs from pattern and patch, and puts the pattern back. */
+void memory_prepare(uint8_t *data, const struct test *t);
+void memory_collect(uint8_t *data, const uint8_t *pattern, const struct test *t,
+		    struct outcome *o);
+
+/* engine.c */
+struct vcpu *engine_start(void);
+void engine_new_pattern(const uint8_t *pattern);
+void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o);
+void engine_stop(void);
+
+/* compare.c: true if equal; else prints what is not, unless `quiet`. */
+bool outcomes_equal(const struct test *t, const struct insn *i, const struct outcome *native,
+		    const struct outcome *engine, bool quiet);
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * The candidate: a vCPU in ring 3 with the child's memory map, stepped one instruction at a time.
+ *
+ * The VM is made through the library's ioctls; a test's state then goes straight into struct vcpu.
+ * The two data pages lie in reverse order in guest-physical memory.
+ */
+#include "diff.h"
+
+#include "base/bytes.h"
+#include "engine/api/object.h"
+#include "engine/fpu/fpu.h"
+#include "engine/interp/flags.h"
+#include "engine/interp/interp.h"
+#include "engine/mmu/mmu.h"
+#include "kvm_abi.h"
+#include "vm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+	TABLES = 0x10000, CODE_GPA = 0x80000, READ_ONLY_GPA = 0x81000, RAM_BYTES = 0x100000,
+	DATA_GPA = 0x400000,
+};
+enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, HLT = 0xf4 };
+#define PTE_NX (1ull << 63)
+
+static struct vm_object *system_object, *vm_object, *vcpu_object;
+static struct vcpu *c;
+static uint8_t *ram, *data; /* data: in linear order */
+static unsigned next_table = 1;
+
+static void must(long result, const char *what)
+{
+	if (result < 0) {
+		fprintf(stderr, "%s: error %ld\n", what, -result);
+		exit(1);
+	}
+}
+
+static uint64_t *table_at(gpa_t gpa)
+{
+	return (uint64_t *)(ram + gpa);
+}
+
+static void map_page(uint64_t linear, gpa_t gpa, uint64_t bits)
+{
+	uint64_t *table = table_at(TABLES);
+
+	for (unsigned level = 3; level > 0; level--) {
+		uint64_t *entry = &table[linear >> (12 + 9 * level) & 511];
+
+		if (!*entry)
+			*entry = (TABLES + 0x1000 * next_table++) | PTE_P | PTE_W | PTE_U;
+		table = table_at(*entry & ~0xfffull);
+	}
+	table[linear >> 12 & 511] = gpa | bits | PTE_P | PTE_U;
+}
+
+static void add_slot(unsigned slot, gpa_t gpa, uint64_t bytes, void *host)
+{
+	struct kvm_userspace_memory_region region = { .slot = slot,
+						      .guest_phys_addr = gpa,
+						      .memory_size = bytes,
+						      .userspace_addr = (uintptr_t)host };
+
+	must(vm_ioctl(vm_object, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&region, NULL), "slot");
+}
+
+static void make_memory(void)
+{
+	int fd = memfd_create("data", 0);
+	int rw = PROT_READ | PROT_WRITE;
+	uint8_t *swapped;
+
+	must(ftruncate(fd, DATA_BYTES), "memfd");
+	ram = mmap(NULL, RAM_BYTES, rw, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	data = mmap(NULL, DATA_BYTES, rw, MAP_SHARED, fd, 0);
+	swapped = mmap(NULL, DATA_BYTES, rw, MAP_SHARED, fd, 0);
+	mmap(swapped, 0x1000, rw, MAP_SHARED | MAP_FIXED, fd, 0x1000);
+	mmap(swapped + 0x1000, 0x1000, rw, MAP_SHARED | MAP_FIXED, fd, 0);
+	close(fd);
+	memset(ram + CODE_GPA, HLT, 0x1000);
+	add_slot(0, 0, RAM_BYTES, ram);
+	add_slot(1, DATA_GPA, DATA_BYTES, swapped);
+	map_page(CODE, CODE_GPA, PTE_W);
+	map_page(DATA, DATA_GPA + 0x1000, PTE_W | PTE_NX);
+	map_page(DATA + 0x1000, DATA_GPA, PTE_W | PTE_NX);
+	map_page(READ_ONLY, READ_ONLY_GPA, PTE_NX);
+}
+
+static void set_cpuid(void)
+{
+	const unsigned room = 100;
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + room * sizeof(cpuid->entries[0]));
+
+	cpuid->nent = room;
+	must(vm_ioctl(system_object, KVM_GET_SUPPORTED_CPUID, (uintptr_t)cpuid, NULL), "cpuid");
+	must(vm_ioctl(vcpu_object, KVM_SET_CPUID2, (uintptr_t)cpuid, NULL), "set cpuid");
+	free(cpuid);
+}
+
+static void set_system_registers(void)
+{
+	const struct kvm_segment data_segment = { .limit = 0xffffffff, .selector = DATA_SELECTOR, .type = 3,
+						  .present = 1, .dpl = 3, .db = 1, .s = 1, .g = 1 };
+	const struct kvm_segment null = { .unusable = 1 };
+	struct kvm_segment code = data_segment, gs = null;
+	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = xsave_supported() };
+	struct kvm_sregs sregs;
+
+	code.selector = CODE_SELECTOR_64;
+	code.type = 11;
+	code.l = 1;
+	code.db = 0;
+	gs.base = GS_BASE;
+	must(vm_ioctl(vcpu_object, KVM_GET_SREGS, (uintptr_t)&sregs, NULL), "sregs");
+	sregs.cs = code;
+	sregs.ds = sregs.es = sregs.ss = data_segment;
+	sregs.fs = null;
+	sregs.gs = gs;
+	sregs.tr.limit = 0x20; /* no I/O bitmap */
+	sregs.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
+	sregs.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE | CR4_FSGSBASE |
+		    CR4_UMIP;
+	sregs.cr3 = TABLES;
+	sregs.efer = EFER_LME | EFER_LMA | EFER_NX | EFER_SCE;
+	must(vm_ioctl(vcpu_object, KVM_SET_SREGS, (uintptr_t)&sregs, NULL), "set sregs");
+	must(vm_ioctl(vcpu_object, KVM_SET_XCRS, (uintptr_t)&xcrs, NULL), "set xcrs");
+}
+
+struct vcpu *engine_start(void)
+{
+	struct vm_options options = { .log = 0 };
+
+	system_object = vm_open(&options);
+	must(vm_ioctl(system_object, KVM_CREATE_VM, 0, &vm_object), "vm");
+	make_memory();
+	must(vm_ioctl(vm_object, KVM_CREATE_VCPU, 0, &vcpu_object), "vcpu");
+	set_cpuid();
+	set_system_registers();
+	c = vcpu_object->vcpu;
+	vcpu_enter(c);
+	c->can_unwind = true;
+	return c;
+}
+
+void engine_new_pattern(const uint8_t *pattern)
+{
+	memcpy(data, pattern, DATA_BYTES);
+}
+
+static void set_code_segment(bool compat)
+{
+	struct segment *cs = &c->seg[CS];
+
+	cs->selector = compat ? CODE_SELECTOR_32 : CODE_SELECTOR_64;
+	cs->rights &= ~(uint32_t)(SEG_LONG | SEG_BIG);
+	cs->rights |= compat ? SEG_BIG : SEG_LONG;
+	mode_update(c);
+}
+
+static void load_state(const struct state *s)
+{
+	memcpy(c->gpr, s->gpr, sizeof(s->gpr));
+	c->rip = s->rip;
+	rflags_set(c, s->rflags);
+	memcpy(c->xsave, s->xsave, AREA_BYTES);
+	c->x87_live = false;
+}
+
+static void save_state(struct state *s)
+{
+	memcpy(s->gpr, c->gpr, sizeof(s->gpr));
+	s->rip = c->rip;
+	s->rflags = rflags_get(c);
+	memcpy(s->xsave, c->xsave, AREA_BYTES);
+}
+
+static void step(const struct test *t, struct outcome *o)
+{
+	o->vector = COMPLETED;
+	o->error = 0;
+	o->cr2 = 0;
+	/* Each iteration of a REP counts as an instruction here. */
+	for (unsigned n = 0; n < 10000 && c->rip == t->in.rip; n++) {
+		if (__atomic_load_n(&c->requests, __ATOMIC_RELAXED)) {
+			vcpu_do_flushes(c);
+			__atomic_store_n(&c->requests, 0, __ATOMIC_RELAXED);
+		}
+		interp_step(c);
+		if (c->raised.kind != EVENT_NONE) {
+			o->vector = c->raised.vector;
+			o->error = c->raised.error;
+			o->cr2 = c->raised.payload;
+			c->raised.kind = EVENT_NONE;
+			break;
+		}
+		if (c->exit_ready) {
+			o->vector = HUNG;
+			c->exit_ready = false;
+			break;
+		}
+	}
+	c->pending_debug = 0;
+	c->shadow_sti = c->shadow_mov_ss = false;
+}
+
+void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o)
+{
+	static const uint8_t halts[16] = { [0 ... 15] = HLT };
+	gpa_t code = CODE_GPA + (t->in.rip - CODE);
+
+	set_code_segment(t->compat);
+	gpa_write(c->vm, code, t->code, t->length);
+	memory_prepare(data, t);
+	fpu_enter(c);
+	load_state(&t->in);
+	step(t, o);
+	fpu_leave(c);
+	save_state(&o->out);
+	gpa_write(c->vm, code, halts, t->length);
+	memory_collect(data, pattern, t, o);
+}
+
+void engine_stop(void)
+{
+	vcpu_leave(c);
+	vm_put(vcpu_object);
+	vm_put(vm_object);
+	vm_put(system_object);
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * The oracle: a child process in which the host's CPU runs the tests.
+ *
+ * Everything goes through signals. A handler collects what the instruction before it left (the
+ * registers the kernel saved, XSAVE area included), puts the next test's registers into the
+ * frame, and returns into the instruction. That either faults or reaches a HLT behind it.
+ */
+#include "diff.h"
+
+#include "base/bytes.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <asm/prctl.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum { HLT = 0xf4, ALT_STACK_BYTES = 65536, FX_SOFTWARE = 464, HEADER = 512 };
+
+static pid_t child;
+
+/* Data pages, for both sides */
+
+void memory_prepare(uint8_t *data, const struct test *t)
+{
+	if (t->patch_bytes)
+		memcpy(data + (t->patch_at - DATA), t->patch, t->patch_bytes);
+}
+
+static uint64_t expected_word(const uint8_t *pattern, const struct test *t, unsigned word)
+{
+	uint8_t bytes[8];
+
+	memcpy(bytes, pattern + 8 * word, 8);
+	for (unsigned n = 0; n < 8; n++) {
+		uint64_t at = DATA + 8 * word + n - t->patch_at;
+
+		if (at < t->patch_bytes)
+			bytes[n] = t->patch[at];
+	}
+	return load_le64(bytes);
+}
+
+void memory_collect(uint8_t *data, const uint8_t *pattern, const struct test *t,
+		    struct outcome *o)
+{
+	o->changes = 0;
+	for (unsigned n = 0; n < DATA_WORDS; n++) {
+		uint64_t now = load_le64(data + 8 * n);
+		bool patched = 8 * n + 7 + DATA >= t->patch_at &&
+			       8 * n + DATA < t->patch_at + t->patch_bytes;
+
+		if (now == load_le64(pattern + 8 * n) && !patched)
+			continue;
+		if (now != expected_word(pattern, t, n) && o->changes < MAX_CHANGES) {
+			o->word[o->changes] = (uint16_t)n;
+			o->value[o->changes++] = now;
+		}
+		memcpy(data + 8 * n, pattern + 8 * n, 8);
+	}
+}
+
+/* The child */
+
+static struct batch *shared;
+
+static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
+{
+	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+}
+
+static const int gpr_order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+				   REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11,
+				   REG_R12, REG_R13, REG_R14, REG_R15 };
+
+static void copy_xsave_out(uint8_t *to, const uint8_t *frame)
+{
+	memcpy(to, frame, FX_SOFTWARE);
+	memset(to + FX_SOFTWARE, 0, HEADER - FX_SOFTWARE);
+	memcpy(to + HEADER, frame + HEADER, AREA_BYTES - HEADER);
+}
+
+static void copy_xsave_in(uint8_t *frame, const uint8_t *from)
+{
+	uint64_t features = load_le64(frame + FX_SOFTWARE + 8);
+
+	memcpy(frame, from, FX_SOFTWARE);
+	memcpy(frame + HEADER, from + HEADER, AREA_BYTES - HEADER);
+	store_le64(frame + HEADER, load_le64(from + HEADER) & features);
+}
+
+static void collect(ucontext_t *uc, const struct test *t, struct outcome *o)
+{
+	greg_t *g = uc->uc_mcontext.gregs;
+
+	for (unsigned n = 0; n < 16; n++)
+		o->out.gpr[n] = (uint64_t)g[gpr_order[n]];
+	o->out.rip = (uint64_t)g[REG_RIP];
+	o->out.rflags = (uint64_t)g[REG_EFL];
+	copy_xsave_out(o->out.xsave, (uint8_t *)uc->uc_mcontext.fpregs);
+	bool trap = g[REG_TRAPNO] == 1 || g[REG_TRAPNO] == 3 || g[REG_TRAPNO] == 4;
+
+	o->vector = o->out.rip == t->in.rip || trap ? (int)g[REG_TRAPNO] : COMPLETED;
+	o->error = (uint32_t)g[REG_ERR];
+	o->cr2 = (uint64_t)g[REG_CR2];
+	memory_collect((uint8_t *)DATA, shared->pattern, t, o);
+}
+
+static void load(ucontext_t *uc, const struct test *t)
+{
+	greg_t *g = uc->uc_mcontext.gregs;
+
+	memory_prepare((uint8_t *)DATA, t);
+	memcpy((void *)t->in.rip, t->code, t->length);
+	for (unsigned n = 0; n < 16; n++)
+		g[gpr_order[n]] = (greg_t)t->in.gpr[n];
+	g[REG_RIP] = (greg_t)t->in.rip;
+	g[REG_EFL] = (greg_t)t->in.rflags;
+	g[REG_CSGSFS] = (greg_t)((t->compat ? CODE_SELECTOR_32 : CODE_SELECTOR_64) | (uint64_t)DATA_SELECTOR << 48);
+	copy_xsave_in((uint8_t *)uc->uc_mcontext.fpregs, t->in.xsave);
+}
+
+/* This batch is done: tells the parent and waits for another. */
+static void next_batch(void)
+{
+	uint32_t finished = __atomic_load_n(&shared->sequence, __ATOMIC_ACQUIRE);
+
+	__atomic_store_n(&shared->done, finished, __ATOMIC_RELEASE);
+	futex(&shared->done, FUTEX_WAKE, 1, NULL);
+	while (__atomic_load_n(&shared->sequence, __ATOMIC_ACQUIRE) == finished)
+		futex(&shared->sequence, FUTEX_WAIT, finished, NULL);
+	memcpy((void *)DATA, shared->pattern, DATA_BYTES);
+}
+
+/* NT and ID outlive a signal frame; the next test is to start without. */
+static void forget_flags(void)
+{
+	const uint64_t sticky = F_NT | F_ID | F_AC;
+
+	__asm__ volatile("pushfq\n\tandq %0, (%%rsp)\n\tpopfq" : : "r"(~sticky) : "cc", "memory");
+}
+
+static void on_signal(int signal, siginfo_t *info, void *context)
+{
+	static bool running;
+	ucontext_t *uc = context;
+
+	forget_flags();
+	(void)signal;
+	(void)info;
+	if (running) {
+		struct test *t = &shared->test[shared->at];
+
+		collect(uc, t, &shared->native[shared->at]);
+		memset((void *)t->in.rip, HLT, t->length);
+		shared->at++;
+	}
+	running = true;
+	while (shared->at == shared->count)
+		next_batch();
+	load(uc, &shared->test[shared->at]);
+}
+
+static void *map_at(uintptr_t address, size_t bytes, int protection)
+{
+	return mmap((void *)address, bytes, protection,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+static void child_main(void)
+{
+	static const int signals[] = { SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP, SIGUSR1 };
+	stack_t stack = { .ss_sp = malloc(ALT_STACK_BYTES), .ss_size = ALT_STACK_BYTES };
+	struct sigaction action = { .sa_sigaction = on_signal,
+				    .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (map_at(CODE, 0x1000, PROT_READ | PROT_WRITE | PROT_EXEC) == MAP_FAILED ||
+	    map_at(DATA, DATA_BYTES, PROT_READ | PROT_WRITE) == MAP_FAILED ||
+	    map_at(READ_ONLY, 0x1000, PROT_READ) == MAP_FAILED)
+		_exit(77);
+	(void)*(volatile uint8_t *)READ_ONLY; /* present from now on */
+	memset((void *)CODE, HLT, 0x1000);
+	memcpy((void *)DATA, shared->pattern, DATA_BYTES);
+	syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
+	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(DATA_SELECTOR)); /* for 32-bit code */
+	sigaltstack(&stack, NULL);
+	for (unsigned n = 0; n < ARRAY_LEN(signals); n++)
+		sigaction(signals[n], &action, NULL);
+	raise(SIGUSR1);
+	_exit(1);
+}
+
+/* The parent */
+
+static bool fork_child(void)
+{
+	child = fork();
+	if (child == 0)
+		child_main();
+	return child > 0;
+}
+
+bool native_start(struct batch *batch)
+{
+	shared = batch;
+	return fork_child();
+}
+
+void native_run(struct batch *batch)
+{
+	batch->at = 0;
+	__atomic_add_fetch(&batch->sequence, 1, __ATOMIC_RELEASE);
+	futex(&batch->sequence, FUTEX_WAKE, 1, NULL);
+}
+
+/* The child died, or is caught in a loop: the test it was at is at fault; go on behind it. */
+static void restart(struct batch *batch)
+{
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	if (batch->at < batch->count)
+		batch->native[batch->at++].vector = HUNG;
+	/* The new child finds at != count and carries on with this batch. */
+	if (!fork_child())
+		abort();
+}
+
+void native_wait(struct batch *batch)
+{
+	const struct timespec second = { .tv_sec = 1 };
+	uint32_t last = batch->at;
+
+	while (__atomic_load_n(&batch->done, __ATOMIC_ACQUIRE) != batch->sequence) {
+		uint32_t seen = batch->done;
+		int status;
+
+		if (seen == batch->sequence)
+			break;
+		long result = futex(&batch->done, FUTEX_WAIT, seen, &second);
+		bool slow = result && errno == ETIMEDOUT && batch->at == last;
+		bool dead = waitpid(child, &status, WNOHANG) == child;
+
+		if (dead && WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+			fprintf(stderr, "cannot map page 0x%x: see vm.mmap_min_addr\n", DATA);
+			exit(77);
+		}
+		if (dead)
+			child = 0;
+		if (slow || dead)
+			restart(batch);
+		last = batch->at;
+	}
+}
+
+void native_stop(void)
+{
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+}
