@@ -189,18 +189,22 @@ static void add_caches(struct table *t)
 }
 
 /* Leaf 7. Besides features: FDP_EXCPTN_ONLY and ZERO_FCS_FDS are properties of the host's FPU.
- * SPEC_CTRL, STIBP, SSBD are there so that guests trust ARCH_CAPABILITIES and need no retpolines. */
+ * SPEC_CTRL, STIBP, SSBD are there so that guests trust ARCH_CAPABILITIES and need no retpolines;
+ * BHI_CTRL (subleaf 2) saves Linux a loop over branch history in every system call. */
 static void add_extended_features(struct table *t)
 {
 	const uint32_t fpu_properties = 1u << 6 | 1u << 13;
+	const uint32_t none[4] = { 0 }, controls[4] = { 0, 0, 0, 1u << 4 };
 	const uint32_t words[4] = {
-		0,
+		2, /* the highest subleaf */
 		offered_word(7, 0, EBX) | (host_word(7, 0, EBX) & fpu_properties),
 		offered_word(7, 0, ECX),
 		offered_word(7, 0, EDX) | 1u << 26 | 1u << 27 | 1u << 29 | 1u << 31,
 	};
 
 	add(t, 7, 0, true, words);
+	add(t, 7, 1, true, none);
+	add(t, 7, 2, true, controls);
 }
 
 static void add_xsave(struct table *t)

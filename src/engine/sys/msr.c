@@ -118,14 +118,19 @@ static bool constant_find(uint32_t index, uint64_t *value)
 	return false;
 }
 
-/* A bit of the guest's CPUID that the decoder has no use for. */
-static bool cpuid_bit(const struct vcpu *c, uint32_t leaf, unsigned reg, unsigned bit)
+/* Bits of the guest's CPUID that the decoder has no use for: leaf 7, EDX. */
+static bool leaf7_edx_bit(const struct vcpu *c, uint32_t subleaf, unsigned bit)
 {
-	const struct kvm_cpuid_entry2 *e = cpuid_find(c, leaf, 0);
-	const uint32_t words[4] = { e ? e->eax : 0, e ? e->ebx : 0, e ? e->ecx : 0,
-				    e ? e->edx : 0 };
+	const struct kvm_cpuid_entry2 *e = cpuid_find(c, 7, subleaf);
 
-	return words[reg] >> bit & 1;
+	return e && e->edx >> bit & 1;
+}
+
+static bool has_pdcm(const struct vcpu *c)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(c, 1, 0);
+
+	return e && e->ecx >> 15 & 1;
 }
 
 uint64_t arch_capabilities_offered(void)
@@ -137,10 +142,11 @@ uint64_t arch_capabilities_offered(void)
 	       BIT(15) | BIT(20) | BIT(24) | BIT(26) | BIT(27) | BIT(62);
 }
 
+/* IBRS, STIBP, SSBD, BHI_DIS_S: kept, without effect. */
 static uint64_t spec_ctrl_allowed(const struct vcpu *c)
 {
-	return (cpuid_bit(c, 7, 3, 26) ? BIT(0) : 0) | (cpuid_bit(c, 7, 3, 27) ? BIT(1) : 0) |
-	       (cpuid_bit(c, 7, 3, 31) ? BIT(2) : 0);
+	return (leaf7_edx_bit(c, 0, 26) ? BIT(0) : 0) | (leaf7_edx_bit(c, 0, 27) ? BIT(1) : 0) |
+	       (leaf7_edx_bit(c, 0, 31) ? BIT(2) : 0) | (leaf7_edx_bit(c, 2, 4) ? BIT(10) : 0);
 }
 
 bool efer_write(struct vcpu *c, uint64_t value, bool host)
@@ -217,7 +223,7 @@ static bool special_read(struct vcpu *c, uint32_t index, uint64_t *value, bool h
 		return host;
 	case MSR_ARCH_CAPABILITIES:
 		*value = c->msr.arch_capabilities;
-		return host || cpuid_bit(c, 7, 3, 29);
+		return host || leaf7_edx_bit(c, 0, 29);
 	case MSR_MCG_CTL:
 		*value = c->msr.mcg_ctl;
 		return host || c->msr.mcg_cap & BIT(8);
@@ -232,7 +238,7 @@ static bool special_read(struct vcpu *c, uint32_t index, uint64_t *value, bool h
 		return true;
 	case MSR_PERF_CAPABILITIES:
 		*value = 0;
-		return host || cpuid_bit(c, 1, 2, 15);
+		return host || has_pdcm(c);
 	case MSR_TSC_DEADLINE:
 		*value = lapic_tsc_deadline_get(c);
 		return host || has_feature(c, FEATURE_TSC_DEADLINE);
@@ -299,9 +305,9 @@ static bool command_write(struct vcpu *c, uint32_t index, uint64_t value, bool h
 {
 	switch (index) {
 	case MSR_PREDICTOR_COMMAND: /* nothing to flush */
-		return !(value & ~1ull) && (host || cpuid_bit(c, 7, 3, 26));
+		return !(value & ~1ull) && (host || leaf7_edx_bit(c, 0, 26));
 	case MSR_FLUSH_COMMAND:
-		return !(value & ~1ull) && (host || cpuid_bit(c, 7, 3, 28));
+		return !(value & ~1ull) && (host || leaf7_edx_bit(c, 0, 28));
 	case MSR_TSC:
 		vcpu_tsc_write(c, value, host);
 		return true;
@@ -343,7 +349,7 @@ static bool special_write(struct vcpu *c, uint32_t index, uint64_t value, bool h
 		c->msr.feature_control = value;
 		return true;
 	case MSR_SPEC_CTRL:
-		if (value & ~(host ? 7 : spec_ctrl_allowed(c)) || (!host && !spec_ctrl_allowed(c)))
+		if (value & ~(host ? 0x407 : spec_ctrl_allowed(c)) || (!host && !spec_ctrl_allowed(c)))
 			return false;
 		c->msr.spec_ctrl = value;
 		return true;
