@@ -270,6 +270,12 @@ static void block_fill_crossing(struct vcpu *c, struct block *b, const struct co
 	block_fill(c, b, bytes, first + 16, 1);
 }
 
+/* The bytes it was decoded from, behind its instructions (not of crossing blocks). */
+static uint8_t *block_source(struct block *b)
+{
+	return (uint8_t *)&b->insns[b->count + 1];
+}
+
 static struct block *block_make(struct vcpu *c, const struct code_page *page, gva_t address)
 {
 	struct block_cache *cache = c->blocks;
@@ -285,7 +291,8 @@ static struct block *block_make(struct vcpu *c, const struct code_page *page, gv
 		block_init(c, b, page, gpa);
 		block_fill_crossing(c, b, page, address);
 	}
-	arena_take(cache, sizeof(*b) + (b->count + 1u) * sizeof(struct insn));
+	memcpy(block_source(b), page->copy + offset, b->crosses ? 0 : b->bytes);
+	arena_take(cache, sizeof(*b) + (b->count + 1u) * sizeof(struct insn) + b->bytes);
 	bucket = block_bucket(cache, gpa, b->mode);
 	b->hash_next = *bucket;
 	*bucket = b;
@@ -303,6 +310,34 @@ static bool block_matches(struct vcpu *c, const struct block *b, const struct co
 	if (b->crosses)
 		second = page_at(c, (address & PAGE_MASK) + PAGE_BYTES);
 	return b->gpa2 == second->gpa && b->stamp2 == second->stamp;
+}
+
+/* The page was written, but not these bytes: the block is good again. */
+static bool block_revive(struct block *b, const struct code_page *page)
+{
+	if (b->crosses || b->number != page->number ||
+	    memcmp(block_source(b), page->copy + (b->gpa & ~PAGE_MASK), b->bytes) != 0)
+		return false;
+	b->stamp = b->stamp2 = page->stamp;
+	return true;
+}
+
+/* Blocks of the same place that can never be right again are forgotten on the way. */
+static struct block *block_in_hash(struct vcpu *c, const struct code_page *page, gva_t address)
+{
+	gpa_t gpa = page->gpa + (address & ~PAGE_MASK);
+	struct block **link = block_bucket(c->blocks, gpa, c->mode), *b;
+
+	while ((b = *link)) {
+		if (b->gpa != gpa || b->mode != c->mode) {
+			link = &b->hash_next;
+			continue;
+		}
+		if (block_matches(c, b, page, address) || block_revive(b, page))
+			return b;
+		*link = b->hash_next;
+	}
+	return NULL;
 }
 
 static gva_t code_address(const struct vcpu *c)
@@ -354,13 +389,11 @@ NOINLINE static struct block *block_find_slowly(struct vcpu *c, gva_t address)
 	struct block *b;
 
 	/* A block and three pages at most before the next look. */
-	if (cache->arena_used + sizeof(*b) + (BLOCK_INSNS + 1) * sizeof(struct insn) +
+	if (cache->arena_used + sizeof(*b) + (BLOCK_INSNS + 1) * sizeof(struct insn) + 256 +
 		    4 * sizeof(struct code_page) > ARENA_BYTES)
 		interp_flush(c);
 	page = page_at(c, address);
-	b = *block_bucket(cache, page->gpa + (address & ~PAGE_MASK), c->mode);
-	while (b && !block_matches(c, b, page, address))
-		b = b->hash_next;
+	b = block_in_hash(c, page, address);
 	if (!b)
 		b = block_make(c, page, address);
 	*lookup_at(cache, address) = (struct lookup_entry){ address, cache->epoch, b };

@@ -272,13 +272,15 @@ void exec_ins(struct vcpu *c, const struct insn *i)
 {
 	uint8_t buffer[PAGE_BYTES];
 	uint16_t port = string_port(c, i);
-	unsigned count, size = i->opsize;
+	unsigned count, room, size = i->opsize;
 	gva_t address;
 
 	if (is_repeated(i) && !index_read(c, i, RCX))
 		return next(c, i);
 	count = io_run(c, i, RDI, true);
 	address = destination(c, i, ACCESS_WRITE);
+	if (count > 1 && !mem_span(c, address, ACCESS_WRITE, &room))
+		count = 1; /* to MMIO */
 	mem_check_write(c, address, count * size);
 	count = port_read_many(c, port, size, buffer, count);
 	mem_write_bytes(c, address, buffer, count * size);
@@ -289,13 +291,15 @@ void exec_outs(struct vcpu *c, const struct insn *i)
 {
 	uint8_t buffer[PAGE_BYTES];
 	uint16_t port = string_port(c, i);
-	unsigned count, size = i->opsize;
+	unsigned count, room, size = i->opsize;
 	gva_t address;
 
 	if (is_repeated(i) && !index_read(c, i, RCX))
 		return next(c, i);
 	count = io_run(c, i, RSI, i->seg < FS && i->seg != CS);
 	address = source(c, i);
+	if (count > 1 && !mem_span(c, address, ACCESS_READ, &room))
+		count = 1; /* from MMIO */
 	mem_read_bytes(c, address, buffer, count * size);
 	count = port_write_many(c, port, size, buffer, count);
 	string_io_done(c, i, RSI, count);
