@@ -193,7 +193,7 @@ static bool take_opcode(struct decoder *d, const struct insn *i, uint32_t mode)
 			valid = false;
 	}
 	if (d->encoding != LEGACY && !d->code64) { /* eight registers */
-		d->vvvv &= 7;
+		valid &= !d->v_high;
 		d->r = d->x = d->b = 0;
 		d->r_high = 0;
 	}
@@ -463,6 +463,8 @@ static bool set_registers(struct decoder *d, struct insn *i)
 	i->vvvv = d->vvvv | (row->flags & OP_ANY_VSIB ? 0 : d->v_high);
 	if (row->vvvv == FIELD_NONE)
 		return valid && i->vvvv == 0;
+	if (!d->code64)
+		i->vvvv &= 7;
 	return valid && fix_register(d, row->vvvv, &i->vvvv);
 }
 

@@ -98,6 +98,7 @@ static const struct op_info rows[] = {
 	  .flags_written = (Flags) & OP_PRODUCES_RFLAGS ? F_STATUS : 0 },
 #include "engine/decode/vector.def"
 #undef V
+	{ .mnemonic = "(end)", .exec = ONE(exec_ud) },
 };
 
 /* Rows of one opcode override each other here: the last one stays. */
@@ -125,7 +126,7 @@ const struct op_info *op_info(uint16_t op)
 
 unsigned op_count(void)
 {
-	return ARRAY_LEN(rows);
+	return ARRAY_LEN(rows) - 1;
 }
 
 const char *insn_mnemonic(const struct insn *i)
