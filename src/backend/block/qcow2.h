@@ -108,8 +108,8 @@ int refcount_set(struct qcow2 *q, uint64_t cluster, uint64_t value);
 bool refcount_has_block(const struct qcow2 *q, uint64_t cluster);
 /* The empty cluster at `offset` becomes the block that counts `cluster`. */
 int refcount_link_block(struct qcow2 *q, uint64_t cluster, uint64_t offset);
-/* `count` clusters in a row, with refcount 1. */
-int qcow2_allocate(struct qcow2 *q, uint64_t count, uint64_t *offset);
+/* 1 to `most` clusters in a row, with refcount 1. */
+int qcow2_allocate(struct qcow2 *q, uint64_t most, uint64_t *offset, uint64_t *count);
 void qcow2_release(struct qcow2 *q, uint64_t offset, uint64_t count); /* never linked */
 void qcow2_free_later(struct qcow2 *q, uint64_t cluster);
 int qcow2_apply_freed(struct qcow2 *q);

@@ -111,34 +111,34 @@ static int copy_around(struct qcow2 *q, uint64_t guest, uint64_t host, uint64_t 
 	return error ? error : file_write(&q->file, host, q->scratch, bytes);
 }
 
-/* New clusters for [guest, guest + bytes), which is all of one kind. */
-static int write_new(struct qcow2 *q, struct cursor *cursor, uint64_t guest, uint64_t bytes,
-		     const struct extent *extent)
+/* New clusters for the first of extent->bytes from `guest`, which tells how many it wrote there. */
+static int write_new(struct qcow2 *q, struct cursor *cursor, uint64_t guest, struct extent *extent)
 {
-	uint64_t head = offset_in_cluster(q, guest), end = guest + bytes;
-	uint64_t count = (head + bytes + q->cluster_bytes - 1) >> q->cluster_bits;
-	uint64_t tail = (count << q->cluster_bits) - head - bytes, host;
-	bool was_hole = extent->kind == EXTENT_HOLE || extent->kind == EXTENT_ZERO;
+	uint64_t into = offset_in_cluster(q, guest), first = guest - into, head = into, tail;
+	uint64_t count = (into + extent->bytes + q->cluster_bytes - 1) >> q->cluster_bits, host;
 	bool was_zero = extent->kind == EXTENT_ZERO, fresh;
-	int error = qcow2_allocate(q, count, &host);
+	bool was_hole = extent->kind == EXTENT_HOLE || was_zero;
+	int error = qcow2_allocate(q, count, &host, &count);
 
 	if (error)
 		return error;
+	extent->bytes = MIN(extent->bytes, (count << q->cluster_bits) - into);
+	tail = (count << q->cluster_bits) - into - extent->bytes;
 	fresh = host >= q->file.bytes;
 	if (was_zero && fresh)
 		head = tail = 0; /* nothing of the backing image shows either */
-	error = copy_around(q, guest - head, host, head, fresh, was_hole);
+	error = copy_around(q, first, host, head, fresh, was_hole);
 	if (!error)
-		error = copy_around(q, end, host + offset_in_cluster(q, guest) + bytes, tail, fresh,
-				    was_hole);
+		error = copy_around(q, guest + extent->bytes, host + into + extent->bytes, tail,
+				    fresh, was_hole);
 	if (!error)
-		error = cursor_write(cursor, &q->file, host + offset_in_cluster(q, guest), bytes);
-	if (!error)
-		error = qcow2_link(q, guest - offset_in_cluster(q, guest), count,
-				   host | QCOW2_COPIED, q->cluster_bytes);
-	if (error)
+		error = cursor_write(cursor, &q->file, host + into, extent->bytes);
+	if (error) {
 		qcow2_release(q, host, count);
-	return error;
+		return error;
+	}
+	/* If this fails half of them may be in use: the others are leaked. */
+	return qcow2_link(q, first, count, host | QCOW2_COPIED, q->cluster_bytes);
 }
 
 static int qcow2_writev(void *image, uint64_t offset, const struct iovec *iov, unsigned count)
@@ -166,7 +166,7 @@ static int qcow2_writev(void *image, uint64_t offset, const struct iovec *iov, u
 			if (extent.kind == EXTENT_DATA) /* a shared cluster; rare */
 				extent.bytes = MIN(extent.bytes,
 						   q->cluster_bytes - offset_in_cluster(q, offset));
-			error = write_new(q, &cursor, offset, extent.bytes, &extent);
+			error = write_new(q, &cursor, offset, &extent);
 		}
 		if (error)
 			return error;

@@ -93,12 +93,12 @@ int qcow2_map(struct qcow2 *q, uint64_t guest, uint64_t bytes, struct extent *ex
 static int writable_table(struct qcow2 *q, uint64_t guest, struct table **table)
 {
 	uint32_t i = (uint32_t)l1_index(q, guest);
-	uint64_t old = q->l1[i] & QCOW2_OFFSET, offset;
+	uint64_t old = q->l1[i] & QCOW2_OFFSET, offset, one;
 	int error;
 
 	if (old && q->l1[i] & QCOW2_COPIED)
 		return table_get(q, &q->l2, old, table);
-	error = qcow2_allocate(q, 1, &offset);
+	error = qcow2_allocate(q, 1, &offset, &one);
 	if (error)
 		return error;
 	if (!cluster_set_add(&q->metadata, offset >> q->cluster_bits))

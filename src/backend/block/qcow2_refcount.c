@@ -244,72 +244,65 @@ int refcount_set(struct qcow2 *q, uint64_t cluster, uint64_t value)
 	return 0;
 }
 
-/* The first of `count` clusters in a row that nobody uses. */
-static int find_free(struct qcow2 *q, uint64_t count, uint64_t *first)
+static int is_free(struct qcow2 *q, uint64_t cluster, bool *yes)
 {
-	uint64_t last = QCOW2_OFFSET >> q->cluster_bits, in_row = 0;
+	uint64_t references;
+	int error = refcount_get(q, cluster, &references);
+
+	*yes = !error && !references;
+	if (*yes && cluster_set_has(&q->metadata, cluster)) {
+		qcow2_damaged(q, "the refcount of a table is 0");
+		*yes = false; /* leave it alone */
+	}
+	return error;
+}
+
+/* The first cluster that nobody uses and some block counts; that block may be made, in it. */
+static int find_free(struct qcow2 *q, uint64_t *first)
+{
+	uint64_t last = QCOW2_OFFSET >> q->cluster_bits;
 
 	for (uint64_t cluster = q->free_hint; cluster <= last; cluster++) {
-		uint64_t references;
-		int error = refcount_get(q, cluster, &references);
+		bool yes;
+		int error = is_free(q, cluster, &yes);
 
 		if (error)
 			return error;
-		if (!references && cluster_set_has(&q->metadata, cluster)) {
-			qcow2_damaged(q, "the refcount of a table is 0");
-			references = 1; /* leave it alone */
-		}
-		in_row = references ? 0 : in_row + 1;
-		if (in_row == count) {
-			*first = cluster + 1 - count;
+		if (!yes)
+			continue;
+		if (refcount_has_block(q, cluster)) {
+			*first = cluster;
 			return 0;
 		}
+		error = cluster >> block_bits(q) >= q->refs_count ? refs_grow(q)
+								  : refcount_block_new(q, cluster);
+		if (error)
+			return error;
 	}
 	return -EFBIG;
 }
 
-/* Blocks that count these clusters. 1: one was made, in one of them, so look for others. */
-static int blocks_for(struct qcow2 *q, uint64_t first, uint64_t count)
+int qcow2_allocate(struct qcow2 *q, uint64_t most, uint64_t *offset, uint64_t *count)
 {
-	for (uint64_t c = first; c < first + count; c++) {
-		uint64_t block = c >> block_bits(q);
-		int error;
+	uint64_t first = 0, next;
+	bool yes = true;
+	int error = find_free(q, &first);
 
-		if (block < q->refs_count && q->refs[block]) {
-			c |= BIT(block_bits(q)) - 1; /* on to the next one's */
-			continue;
-		}
-		error = block >= q->refs_count ? refs_grow(q) : refcount_block_new(q, c);
-		return error ? error : 1;
-	}
-	return 0;
-}
-
-int qcow2_allocate(struct qcow2 *q, uint64_t count, uint64_t *offset)
-{
-	uint64_t first, c;
-	int error;
-
-	do {
-		error = find_free(q, count, &first);
-		if (!error)
-			error = blocks_for(q, first, count);
-	} while (error == 1);
 	if (error)
 		return error;
-	for (c = first; c < first + count; c++) {
-		error = refcount_set(q, c, 1);
-		if (error)
-			goto undo_set;
+	for (next = first; next < first + most && refcount_has_block(q, next); next++) {
+		error = is_free(q, next, &yes);
+		if (!error && yes)
+			error = refcount_set(q, next, 1);
+		if (error) /* leaks what it has */
+			return error;
+		if (!yes)
+			break;
 	}
-	q->free_hint = first + count; /* gaps too small for this are found after the next open */
+	q->free_hint = next;
 	*offset = first << q->cluster_bits;
+	*count = next - first;
 	return 0;
-
-undo_set:
-	while (c-- > first)
-		refcount_set(q, c, 0);
-	return error;
 }
 
 void qcow2_release(struct qcow2 *q, uint64_t offset, uint64_t count)

@@ -80,11 +80,11 @@ static int count_all(struct qcow2 *q, struct counts *counts)
 /* The block that counts `cluster` was never linked: a new one, behind the end. */
 static int make_block(struct qcow2 *q, const struct counts *counts, uint64_t cluster)
 {
-	uint64_t offset;
+	uint64_t offset, one;
 	int error;
 
 	q->free_hint = counts->clusters;
-	error = qcow2_allocate(q, 1, &offset);
+	error = qcow2_allocate(q, 1, &offset, &one);
 	if (error)
 		return error;
 	if (!refcount_has_block(q, cluster))
