@@ -502,7 +502,7 @@ static void dma_buffer(struct ide_drive *drive)
 void ide_dma_run(struct ide_drive *drive)
 {
 	if (!drive->is_dma || drive->in_flight || drive->op == OP_NONE || drive->op == OP_PACKET ||
-	    !(drive->channel->bm_command & BM_START))
+	    !(drive->channel->bm_command & BM_START) || !(drive->channel->bm_status & BM_ACTIVE))
 		return;
 	if ((drive->op == OP_READ && !drive->is_raw) || drive->op == OP_WRITE)
 		dma_medium(drive);
