@@ -32,8 +32,9 @@ static void assert_fault(struct event e, uint8_t vector, uint32_t error)
 
 static struct event fault(uint8_t vector, uint32_t error)
 {
-	return (struct event){ .kind = EVENT_FAULT, .vector = vector, .has_error = true,
-			       .error = error };
+	return (struct event){
+		.kind = EVENT_FAULT, .vector = vector, .has_error = true, .error = error
+	};
 }
 
 static void real_mode_interrupt_and_return(void **state)
@@ -96,25 +97,25 @@ static void gates_are_checked_in_order(void **state)
 	c->injected.kind = EVENT_NONE;
 	/* Beyond the table, from outside: EXT. */
 	c->idt.limit = 0x80 * 8 + 6;
-	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x80 }), EXC_GP,
-		     0x80 * 8 + 3);
+	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x80 }),
+		     EXC_GP, 0x80 * 8 + 3);
 	c->idt.limit = 0xfff;
 	/* Not a gate. */
 	rig_gate(c, 0x81, TYPE_TSS32, 3, SEL_CODE0, 0x9000);
-	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x81 }), EXC_GP,
-		     0x81 * 8 + 3);
+	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x81 }),
+		     EXC_GP, 0x81 * 8 + 3);
 	/* Not present. */
 	rig_put(RIG_IDT + 0x80 * 8 + 5, 1, 0x0e);
-	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x80 }), EXC_NP,
-		     0x80 * 8 + 3);
+	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x80 }),
+		     EXC_NP, 0x80 * 8 + 3);
 	/* A data segment as code; a stack that is read-only. */
 	rig_gate(c, 0x80, TYPE_INT32, 0, SEL_DATA0, 0x9000);
-	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x80 }), EXC_GP,
-		     SEL_DATA0 + 1);
+	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x80 }),
+		     EXC_GP, SEL_DATA0 + 1);
 	rig_gate(c, 0x80, TYPE_INT32, 0, SEL_CODE0, 0x9000);
 	rig_put(RIG_TSS + 8, 2, SEL_CODE0);
-	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x80 }), EXC_TS,
-		     SEL_CODE0 + 1);
+	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x80 }),
+		     EXC_TS, SEL_CODE0 + 1);
 	assert_int_equal(c->cpl, 3);
 	assert_int_equal(c->gpr[RSP], RIG_STACK);
 }
@@ -162,8 +163,8 @@ static void same_level_long_mode_aligns_the_stack(void **state)
 	assert_true(c->rflags & F_IF);
 	/* A gate must name 64-bit code. */
 	rig_gate(c, 0x31, TYPE_INT32, 0, SEL_CODE0, 0x9000);
-	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x31 }), EXC_GP,
-		     SEL_CODE0 + 1);
+	assert_fault(rig_deliver(c, (struct event){ .kind = EVENT_INTERRUPT, .vector = 0x31 }),
+		     EXC_GP, SEL_CODE0 + 1);
 }
 
 static void vm86_goes_to_ring_0_and_back(void **state)
@@ -171,8 +172,8 @@ static void vm86_goes_to_ring_0_and_back(void **state)
 	(void)state;
 	rig_protected(c, 0);
 	/* IRET to virtual-8086 mode. */
-	const uint32_t frame[] = { 0x100, 0x2000, F_VM | F_IF | F_1, 0x800, 0x3000,
-				   0x4000, 0x5000, 0x6000, 0x7000 };
+	const uint32_t frame[] = { 0x100,  0x2000, F_VM | F_IF | F_1, 0x800, 0x3000, 0x4000, 0x5000,
+				   0x6000, 0x7000 };
 
 	for (unsigned n = 0; n < ARRAY_LEN(frame); n++)
 		rig_put(RIG_STACK + 4 * n, 4, frame[n]);
@@ -432,7 +433,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(faults_combine, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(segment_loads_are_checked, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(verr_and_lsl_look_without_faults, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(verr_and_lsl_look_without_faults, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(system_calls_load_flat_segments, set_up, tear_down),
 	};
 

@@ -329,7 +329,8 @@ static void fill_gdt(void)
 	rig_gdt_set(SEL_CODE3, rig_descriptor(0, 0xfffff, flat | SEG_CODE | SEG_DPL));
 	rig_gdt_set(SEL_DATA3, rig_descriptor(0, 0xfffff, flat | SEG_DPL));
 	rig_gdt_set(SEL_TSS, rig_descriptor(RIG_TSS, 0x67, SEG_PRESENT | TYPE_TSS32_BUSY));
-	rig_gdt_set(SEL_CODE64, rig_descriptor(0, 0xfffff, (flat & ~SEG_BIG) | SEG_CODE | SEG_LONG));
+	rig_gdt_set(SEL_CODE64,
+		    rig_descriptor(0, 0xfffff, (flat & ~SEG_BIG) | SEG_CODE | SEG_LONG));
 }
 
 static void load(struct vcpu *c, unsigned reg, uint16_t selector)

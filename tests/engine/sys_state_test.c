@@ -251,22 +251,38 @@ static void msr_values_are_checked(void **state)
 		uint64_t value;
 		bool good;
 	} rows[] = {
-		{ 0x277, 0x0007040600070406, true }, { 0x277, 2, false }, /* PAT */
+		{ 0x277, 0x0007040600070406, true },
+		{ 0x277, 2, false }, /* PAT */
 		{ 0x277, 8, false },
 		{ 0xc0000102, 0x0000800000000000, false }, /* KERNEL_GS_BASE */
 		{ 0xc0000102, 0xffff800000000000, true },
 		{ 0xc0000080, EFER_SCE | EFER_NX, true },
 		{ 0xc0000080, BIT(12), false }, /* SVME */
-		{ 0x2ff, 0xc06, true }, { 0x2ff, 2, false }, { 0xfe, 0, false }, /* MTRRs */
-		{ 0x200, 6, true }, { 0x200, 3, false }, { 0x201, 0x800, true },
-		{ 0x201, 0x400, false }, { 0x250, 0x0606060606060606, true },
-		{ 0x250, 0x0202020202020202, false }, { 0x210, 0, false },
-		{ 0x1a0, 0x400c51809, true }, { 0x1a0, 0, false }, /* MISC_ENABLE */
-		{ 0x400, ~0ull, true }, { 0x400, 2, false }, { 0x401, 1, false }, /* MC0 */
-		{ 0x401, 0, true }, { 0x402, ~0ull, true }, { 0x480, 0, false },
+		{ 0x2ff, 0xc06, true },
+		{ 0x2ff, 2, false },
+		{ 0xfe, 0, false }, /* MTRRs */
+		{ 0x200, 6, true },
+		{ 0x200, 3, false },
+		{ 0x201, 0x800, true },
+		{ 0x201, 0x400, false },
+		{ 0x250, 0x0606060606060606, true },
+		{ 0x250, 0x0202020202020202, false },
+		{ 0x210, 0, false },
+		{ 0x1a0, 0x400c51809, true },
+		{ 0x1a0, 0, false }, /* MISC_ENABLE */
+		{ 0x400, ~0ull, true },
+		{ 0x400, 2, false },
+		{ 0x401, 1, false }, /* MC0 */
+		{ 0x401, 0, true },
+		{ 0x402, ~0ull, true },
+		{ 0x480, 0, false },
 		{ 0xc0000103, BIT(32), false }, /* TSC_AUX */
-		{ 0x38f, 0, false }, { 0xc1, 5, true }, { 0x12345678, 0, false },
-		{ 0xda0, 1, false }, { 0x10a, 0, false }, { 0x9e, 0, false },
+		{ 0x38f, 0, false },
+		{ 0xc1, 5, true },
+		{ 0x12345678, 0, false },
+		{ 0xda0, 1, false },
+		{ 0x10a, 0, false },
+		{ 0x9e, 0, false },
 	};
 
 	(void)state;
@@ -296,7 +312,7 @@ static void supported_cpuid_is_consistent(void **state)
 	assert_true(count < 100);
 	assert_int_equal(find(entries, count, 0x40000000, 0)->ebx, 0x4b4d564b);
 	assert_true(find(entries, count, 1, 0)->ecx >> 31);
-	assert_false(find(entries, count, 1, 0)->ecx >> 5 & 1); /* VMX */
+	assert_false(find(entries, count, 1, 0)->ecx >> 5 & 1);  /* VMX */
 	assert_false(find(entries, count, 1, 0)->ecx >> 27 & 1); /* OSXSAVE */
 	assert_int_equal(find(entries, count, 0xd, 0)->eax, 0x2e7);
 	assert_int_equal(find(entries, count, 0xd, 0)->ecx, 2696);

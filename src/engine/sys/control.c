@@ -25,13 +25,20 @@ static uint64_t cr4_allowed(const struct vcpu *c)
 		uint32_t bit;
 		enum feature feature;
 	} rows[] = {
-		{ CR4_VME | CR4_PVI, FEATURE_VME }, { CR4_TSD, FEATURE_TSC },
-		{ CR4_DE, FEATURE_DE },             { CR4_PSE, FEATURE_PSE },
-		{ CR4_PAE, FEATURE_PAE },           { CR4_PGE, FEATURE_PGE },
-		{ CR4_UMIP, FEATURE_UMIP },         { CR4_LA57, FEATURE_LA57 },
-		{ CR4_FSGSBASE, FEATURE_FSGSBASE }, { CR4_PCIDE, FEATURE_PCID },
-		{ CR4_OSXSAVE, FEATURE_XSAVE },     { CR4_SMEP, FEATURE_SMEP },
-		{ CR4_SMAP, FEATURE_SMAP },         { CR4_PKE, FEATURE_PKU },
+		{ CR4_VME | CR4_PVI, FEATURE_VME },
+		{ CR4_TSD, FEATURE_TSC },
+		{ CR4_DE, FEATURE_DE },
+		{ CR4_PSE, FEATURE_PSE },
+		{ CR4_PAE, FEATURE_PAE },
+		{ CR4_PGE, FEATURE_PGE },
+		{ CR4_UMIP, FEATURE_UMIP },
+		{ CR4_LA57, FEATURE_LA57 },
+		{ CR4_FSGSBASE, FEATURE_FSGSBASE },
+		{ CR4_PCIDE, FEATURE_PCID },
+		{ CR4_OSXSAVE, FEATURE_XSAVE },
+		{ CR4_SMEP, FEATURE_SMEP },
+		{ CR4_SMAP, FEATURE_SMAP },
+		{ CR4_PKE, FEATURE_PKU },
 	};
 	uint64_t allowed = CR4_MCE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
@@ -92,8 +99,8 @@ bool cr3_write(struct vcpu *c, uint64_t value)
 
 bool cr4_write(struct vcpu *c, uint64_t value)
 {
-	const uint64_t paging = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PKE |
-				CR4_LA57 | CR4_PCIDE;
+	const uint64_t paging =
+		CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_LA57 | CR4_PCIDE;
 	uint64_t old = c->cr4, changed = old ^ value;
 
 	if (value & ~cr4_allowed(c))

@@ -8,8 +8,8 @@
  *
  * Manual: SDM 2 "CPUID"; Linux Documentation/virt/kvm/x86/cpuid.rst.
  */
-#include "engine/fpu/fpu.h"
 #include "engine/sys/cpuid.h"
+#include "engine/fpu/fpu.h"
 
 enum { EAX, EBX, ECX, EDX };
 
@@ -18,8 +18,8 @@ const struct kvm_cpuid_entry2 *cpuid_find(const struct vcpu *c, uint32_t leaf, u
 	for (uint32_t n = 0; n < c->cpuid_count; n++) {
 		const struct kvm_cpuid_entry2 *e = &c->cpuid[n];
 
-		if (e->function == leaf && (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) ||
-					    e->index == subleaf))
+		if (e->function == leaf &&
+		    (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == subleaf))
 			return e;
 	}
 	return NULL;

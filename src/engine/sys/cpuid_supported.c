@@ -28,12 +28,14 @@ const struct feature_bit feature_bits[] = {
 
 /* Run by the host's units: offered where the host has them and can save their state. */
 static const uint8_t host_features[] = {
-	FEATURE_SSE3, FEATURE_PCLMULQDQ, FEATURE_SSSE3, FEATURE_FMA, FEATURE_SSE41, FEATURE_SSE42,
-	FEATURE_AES, FEATURE_AVX, FEATURE_F16C, FEATURE_MMX, FEATURE_SSE, FEATURE_SSE2,
-	FEATURE_AVX2, FEATURE_AVX512F, FEATURE_AVX512DQ, FEATURE_AVX512IFMA, FEATURE_AVX512CD,
-	FEATURE_SHA, FEATURE_AVX512BW, FEATURE_AVX512VL, FEATURE_AVX512VBMI,
-	FEATURE_AVX512VBMI2, FEATURE_GFNI, FEATURE_VAES, FEATURE_VPCLMULQDQ, FEATURE_AVX512VNNI,
-	FEATURE_AVX512BITALG, FEATURE_AVX512VPOPCNTDQ, FEATURE_SSE4A,
+	FEATURE_SSE3,       FEATURE_PCLMULQDQ,   FEATURE_SSSE3,        FEATURE_FMA,
+	FEATURE_SSE41,      FEATURE_SSE42,       FEATURE_AES,          FEATURE_AVX,
+	FEATURE_F16C,       FEATURE_MMX,         FEATURE_SSE,          FEATURE_SSE2,
+	FEATURE_AVX2,       FEATURE_AVX512F,     FEATURE_AVX512DQ,     FEATURE_AVX512IFMA,
+	FEATURE_AVX512CD,   FEATURE_SHA,         FEATURE_AVX512BW,     FEATURE_AVX512VL,
+	FEATURE_AVX512VBMI, FEATURE_AVX512VBMI2, FEATURE_GFNI,         FEATURE_VAES,
+	FEATURE_VPCLMULQDQ, FEATURE_AVX512VNNI,  FEATURE_AVX512BITALG, FEATURE_AVX512VPOPCNTDQ,
+	FEATURE_SSE4A,
 };
 
 static const uint8_t never_offered[] = { FEATURE_MONITOR, FEATURE_OSPKE, FEATURE_LA57 };
@@ -106,8 +108,7 @@ static uint32_t offered_word(uint32_t leaf, uint32_t subleaf, unsigned reg)
 	for (unsigned n = 1; n < FEATURE_COUNT; n++) {
 		const struct feature_bit *f = &feature_bits[n];
 
-		if (f->leaf == leaf && f->subleaf == subleaf && f->reg == reg &&
-		    feature_offered(n))
+		if (f->leaf == leaf && f->subleaf == subleaf && f->reg == reg && feature_offered(n))
 			word |= 1u << f->bit;
 	}
 	return word;
@@ -255,8 +256,7 @@ static void add_paravirtual(struct table *t)
 			1u << KVM_FEATURE_CLOCKSOURCE2 | 1u << KVM_FEATURE_STEAL_TIME |
 			1u << KVM_FEATURE_PV_EOI | 1u << KVM_FEATURE_PV_UNHALT |
 			1u << KVM_FEATURE_PV_SEND_IPI | 1u << KVM_FEATURE_POLL_CONTROL |
-			1u << KVM_FEATURE_PV_SCHED_YIELD |
-			1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT,
+			1u << KVM_FEATURE_PV_SCHED_YIELD | 1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT,
 	};
 
 	add(t, 0x40000000, 0, false, name);

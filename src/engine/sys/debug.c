@@ -11,15 +11,14 @@
 #include "engine/sys/internal.h"
 
 enum { DR6_WRITABLE = 0xe00f, DR6_BD = 0x2000, DR6_BS = 0x4000 };
-#define DR6_FIXED 0xffff0ff0ull
+#define DR6_FIXED    0xffff0ff0ull
 #define DR7_WRITABLE 0xffff2bffull
 enum { DR7_FIXED = 0x400, DR7_GD = 0x2000 };
 enum { ON_FETCH, ON_WRITE, ON_PORT, ON_ACCESS }; /* DR7.R/W */
 
 static bool debugger_owns(const struct vcpu *c)
 {
-	return c->debug.control & KVM_GUESTDBG_ENABLE &&
-	       c->debug.control & KVM_GUESTDBG_USE_HW_BP;
+	return c->debug.control & KVM_GUESTDBG_ENABLE && c->debug.control & KVM_GUESTDBG_USE_HW_BP;
 }
 
 static uint64_t effective_dr(const struct vcpu *c, unsigned n)
@@ -155,9 +154,9 @@ void debug_after_insn(struct vcpu *c, bool tf_before)
 		if (bits && debug_wants(c, EXC_DB) && !c->exit_ready)
 			debug_exit(c, EXC_DB, linear_rip(c, c->rip), bits);
 		else if (bits && !debug_wants(c, EXC_DB) && c->raised.kind == EVENT_NONE)
-			c->raised = (struct event){
-				.kind = EVENT_TRAP, .vector = EXC_DB, .payload = bits
-			};
+			c->raised = (struct event){ .kind = EVENT_TRAP,
+						    .vector = EXC_DB,
+						    .payload = bits };
 	}
 	mode_update(c);
 }

@@ -15,7 +15,7 @@ struct gate {
 	struct segment cs;
 	uint64_t offset;
 	uint8_t type, ist;
-	uint8_t cpl; /* of the handler */
+	uint8_t cpl;   /* of the handler */
 	unsigned size; /* of each thing pushed */
 };
 

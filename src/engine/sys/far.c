@@ -172,8 +172,8 @@ uint64_t return_stack_pointer(const struct vcpu *c, const struct segment *cs,
 }
 
 /* RET to an outer level: SS:RSP follow the arguments; the outer stack drops them too. */
-static void return_outer(struct vcpu *c, struct stack *s, const struct segment *cs,
-			 uint64_t offset, unsigned size, unsigned drop)
+static void return_outer(struct vcpu *c, struct stack *s, const struct segment *cs, uint64_t offset,
+			 unsigned size, unsigned drop)
 {
 	uint8_t cpl = cs->selector & 3;
 	struct segment ss;

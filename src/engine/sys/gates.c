@@ -75,7 +75,9 @@ static void call_gate_transfer(struct vcpu *c, const struct insn *i, const struc
 	bool is_32bit = descriptor_type(d) == TYPE_CALL32;
 	struct call_gate gate = {
 		.offset = is_32bit ? gate_offset(d) : gate_offset(d) & 0xffff,
-		.size = in_long_mode(c) ? 8 : is_32bit ? 4 : 2,
+		.size = in_long_mode(c) ? 8
+			: is_32bit      ? 4
+					: 2,
 		.params = in_long_mode(c) ? 0 : d->low >> 32 & 31,
 	};
 	struct stack s;

@@ -39,7 +39,8 @@ static uint64_t protected_mask(const struct vcpu *c, unsigned size)
 
 static void iret_real(struct vcpu *c, unsigned size)
 {
-	uint64_t offset, image, mask = RETURNED | F_IF | F_IOPL | (size > 2 ? F_RF | F_AC | F_ID : 0);
+	uint64_t offset, image,
+		mask = RETURNED | F_IF | F_IOPL | (size > 2 ? F_RF | F_AC | F_ID : 0);
 	uint16_t selector;
 	struct segment cs;
 	struct stack s;

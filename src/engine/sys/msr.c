@@ -24,8 +24,10 @@ struct plain_msr {
 };
 enum { ANY_BITS, CANONICAL, MADE_CANONICAL, HOST_WRITES };
 
-#define PLAIN(index, member, feature, rule, writable)                                              \
-	{ index, offsetof(struct msr_state, member), FEATURE_##feature, rule, writable }
+#define PLAIN(index, member, feature, rule, writable)                                        \
+	{                                                                                    \
+		index, offsetof(struct msr_state, member), FEATURE_##feature, rule, writable \
+	}
 
 static const struct plain_msr plain_msrs[] = {
 	PLAIN(MSR_SYSENTER_CS, sysenter_cs, NONE, ANY_BITS, 0xffffffff),
@@ -79,34 +81,34 @@ static bool constant_find(uint32_t index, uint64_t *value)
 		uint32_t first, last;
 		uint64_t value;
 	} rows[] = {
-		{ 0x17, 0x17, 0 },                     /* PLATFORM_ID */
-		{ 0x2a, 0x2a, 0 },                     /* EBL_CR_POWERON */
-		{ 0x2c, 0x2c, 1 << 24 },               /* EBC_FREQUENCY_ID */
-		{ 0xc1, 0xc2, 0 },                     /* P6_PERFCTR: no counters */
-		{ 0xcd, 0xcd, 3 },                     /* FSB_FREQ */
-		{ 0x11e, 0x11e, 0xbe702111 },          /* BBL_CR_CTL3: L2 enabled */
-		{ 0x186, 0x187, 0 },                   /* P6_EVNTSEL */
-		{ 0x198, 0x198, 1000 | 4ull << 40 },   /* PERF_STATUS */
-		{ 0x199, 0x199, 0 },                   /* PERF_CTL */
-		{ 0x1db, 0x1de, 0 },                   /* LASTBRANCH, LASTINT */
-		{ 0x1fc, 0x1fc, 0 },                   /* POWER_CTL */
-		{ 0x606, 0x606, 0 },                   /* RAPL_POWER_UNIT */
-		{ 0x611, 0x611, 0 },                   /* PKG_ENERGY_STATUS */
-		{ 0x619, 0x619, 0 },                   /* DRAM_ENERGY_STATUS */
-		{ 0x639, 0x639, 0 },                   /* PP0_ENERGY_STATUS */
-		{ 0x641, 0x641, 0 },                   /* PP1_ENERGY_STATUS */
-		{ 0xc0010000, 0xc0010007, 0 },         /* K7_EVNTSEL, K7_PERFCTR */
-		{ 0xc0010010, 0xc0010010, 0 },         /* SYSCFG */
-		{ 0xc0010015, 0xc0010015, 0 },         /* HWCR */
+		{ 0x17, 0x17, 0 },                      /* PLATFORM_ID */
+		{ 0x2a, 0x2a, 0 },                      /* EBL_CR_POWERON */
+		{ 0x2c, 0x2c, 1 << 24 },                /* EBC_FREQUENCY_ID */
+		{ 0xc1, 0xc2, 0 },                      /* P6_PERFCTR: no counters */
+		{ 0xcd, 0xcd, 3 },                      /* FSB_FREQ */
+		{ 0x11e, 0x11e, 0xbe702111 },           /* BBL_CR_CTL3: L2 enabled */
+		{ 0x186, 0x187, 0 },                    /* P6_EVNTSEL */
+		{ 0x198, 0x198, 1000 | 4ull << 40 },    /* PERF_STATUS */
+		{ 0x199, 0x199, 0 },                    /* PERF_CTL */
+		{ 0x1db, 0x1de, 0 },                    /* LASTBRANCH, LASTINT */
+		{ 0x1fc, 0x1fc, 0 },                    /* POWER_CTL */
+		{ 0x606, 0x606, 0 },                    /* RAPL_POWER_UNIT */
+		{ 0x611, 0x611, 0 },                    /* PKG_ENERGY_STATUS */
+		{ 0x619, 0x619, 0 },                    /* DRAM_ENERGY_STATUS */
+		{ 0x639, 0x639, 0 },                    /* PP0_ENERGY_STATUS */
+		{ 0x641, 0x641, 0 },                    /* PP1_ENERGY_STATUS */
+		{ 0xc0010000, 0xc0010007, 0 },          /* K7_EVNTSEL, K7_PERFCTR */
+		{ 0xc0010010, 0xc0010010, 0 },          /* SYSCFG */
+		{ 0xc0010015, 0xc0010015, 0 },          /* HWCR */
 		{ 0xc001001b, 0xc001001b, 0x20000000 }, /* K7_CLK_CTL */
-		{ 0xc001001f, 0xc001001f, 0 },         /* NB_CFG */
-		{ 0xc0010055, 0xc0010055, 0 },         /* INT_PENDING_MSG */
-		{ 0xc0010058, 0xc0010058, 0 },         /* FAM10H_MMIO_CONF_BASE */
-		{ 0xc0010112, 0xc0010113, 0 },         /* TSEG */
-		{ 0xc0010117, 0xc0010117, 0 },         /* VM_HSAVE_PA */
-		{ 0xc0011022, 0xc0011023, 0 },         /* DC_CFG, TW_CFG */
-		{ 0xc001102a, 0xc001102a, 0 },         /* BU_CFG2 */
-		{ 0xc001102c, 0xc001102c, 0 },         /* F15H_EX_CFG */
+		{ 0xc001001f, 0xc001001f, 0 },          /* NB_CFG */
+		{ 0xc0010055, 0xc0010055, 0 },          /* INT_PENDING_MSG */
+		{ 0xc0010058, 0xc0010058, 0 },          /* FAM10H_MMIO_CONF_BASE */
+		{ 0xc0010112, 0xc0010113, 0 },          /* TSEG */
+		{ 0xc0010117, 0xc0010117, 0 },          /* VM_HSAVE_PA */
+		{ 0xc0011022, 0xc0011023, 0 },          /* DC_CFG, TW_CFG */
+		{ 0xc001102a, 0xc001102a, 0 },          /* BU_CFG2 */
+		{ 0xc001102c, 0xc001102c, 0 },          /* F15H_EX_CFG */
 	};
 
 	for (unsigned n = 0; n < ARRAY_LEN(rows); n++) {
@@ -349,7 +351,8 @@ static bool special_write(struct vcpu *c, uint32_t index, uint64_t value, bool h
 		c->msr.feature_control = value;
 		return true;
 	case MSR_SPEC_CTRL:
-		if (value & ~(host ? 0x407 : spec_ctrl_allowed(c)) || (!host && !spec_ctrl_allowed(c)))
+		if (value & ~(host ? 0x407 : spec_ctrl_allowed(c)) ||
+		    (!host && !spec_ctrl_allowed(c)))
 			return false;
 		c->msr.spec_ctrl = value;
 		return true;

@@ -60,8 +60,8 @@ void exec_syscall(struct vcpu *c, const struct insn *i)
 
 void exec_sysret(struct vcpu *c, const struct insn *i)
 {
-	const uint32_t loaded = F_STATUS | F_TF | F_IF | F_DF | F_IOPL | F_NT | F_AC | F_VIF |
-				F_VIP | F_ID;
+	const uint32_t loaded =
+		F_STATUS | F_TF | F_IF | F_DF | F_IOPL | F_NT | F_AC | F_VIF | F_VIP | F_ID;
 	bool is_64bit = in_long_mode(c) && i->opsize == 8;
 	uint16_t selector = (c->msr.star >> 48 & 0xffff) | 3;
 	uint64_t target = is_64bit ? c->gpr[RCX] : (uint32_t)c->gpr[RCX];

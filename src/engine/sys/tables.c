@@ -179,16 +179,16 @@ static bool may_look(struct vcpu *c, uint16_t selector, uint32_t types, struct d
 	type = descriptor_type(d);
 	if (type & SEG_S ? !types : !(types >> type & 1))
 		return false;
-	return is_conforming(type) || (descriptor_dpl(d) >= c->cpl &&
-				       descriptor_dpl(d) >= (selector & 3u));
+	return is_conforming(type) ||
+	       (descriptor_dpl(d) >= c->cpl && descriptor_dpl(d) >= (selector & 3u));
 }
 
 void exec_lar(struct vcpu *c, const struct insn *i)
 {
 	const uint32_t gates = 1 << TYPE_CALL16 | 1 << TYPE_TASK_GATE;
 	const uint32_t old = 1 << TYPE_TSS16 | 1 << TYPE_TSS16_BUSY | gates;
-	const uint32_t all = 1 << TYPE_LDT | 1 << TYPE_TSS32 | 1 << TYPE_TSS32_BUSY |
-			     1 << TYPE_CALL32;
+	const uint32_t all =
+		1 << TYPE_LDT | 1 << TYPE_TSS32 | 1 << TYPE_TSS32_BUSY | 1 << TYPE_CALL32;
 	struct descriptor d;
 	uint16_t selector;
 	bool found;
