@@ -2,17 +2,112 @@
 /* This process: see process.h. */
 #include "host/process.h"
 
+#include "host/loop.h"
+#include "host/memory.h"
+
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int process_daemonize(struct err *err)
+int process_daemonize(int *ready, struct err *err)
 {
-	if (daemon(1, 0))
+	int pipes[2];
+	uint8_t status = 1;
+	pid_t child;
+
+	if (pipe2(pipes, O_CLOEXEC) || (child = fork()) < 0)
 		return fail(err, errno, "cannot go into the background: %s", strerror(errno));
+	if (child) {
+		close(pipes[1]);
+		while (read(pipes[0], &status, 1) < 0 && errno == EINTR)
+			;
+		_exit(status);
+	}
+	close(pipes[0]);
+	setsid();
+	*ready = pipes[1];
 	return 0;
+}
+
+void process_detach(int ready)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	uint8_t status = 0;
+
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		dup2(null, fd);
+	while (write(ready, &status, 1) < 0 && errno == EINTR)
+		;
+	close(ready);
+}
+
+struct process_signals {
+	struct loop_watch *watch;
+	int fd;
+	void (*arrived)(void *context, int number);
+	void *context;
+};
+
+static void (*clean_up)(void); /* before a signal ends the process */
+
+static const int ending[] = { SIGTERM, SIGINT, SIGHUP };
+
+static void end_at_once(int number)
+{
+	clean_up();
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+void process_end_cleanly(void (*restore)(void))
+{
+	clean_up = restore;
+	for (unsigned i = 0; i < ARRAY_LEN(ending); i++)
+		signal(ending[i], end_at_once);
+	signal(SIGABRT, end_at_once);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void on_signal(void *context, unsigned events)
+{
+	struct process_signals *signals = context;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(signals->fd, &info, sizeof(info)) == sizeof(info))
+		signals->arrived(signals->context, (int)info.ssi_signo);
+}
+
+struct process_signals *process_watch_signals(struct loop *loop,
+					      void (*arrived)(void *context, int number),
+					      void *context)
+{
+	struct process_signals *signals = must_alloc(sizeof(*signals));
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (unsigned i = 0; i < ARRAY_LEN(ending); i++)
+		sigaddset(&set, ending[i]);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	signals->arrived = arrived;
+	signals->context = context;
+	signals->watch = loop_watch(loop, signals->fd, LOOP_READ, on_signal, signals);
+	return signals;
+}
+
+void process_unwatch_signals(struct process_signals *signals)
+{
+	if (signals->watch)
+		loop_unwatch(signals->watch);
+	close(signals->fd);
+	free(signals);
 }
 
 int process_write_pidfile(const char *path, struct err *err)

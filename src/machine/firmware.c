@@ -28,7 +28,7 @@ enum cmos {
 	CMOS_FLOPPIES = 0x10, CMOS_DISKS = 0x12, CMOS_EQUIPMENT = 0x14, CMOS_BASE_LOW = 0x15,
 	CMOS_EXTENDED_LOW = 0x17, CMOS_DISK_C = 0x19, CMOS_DISK_D = 0x1a, CMOS_C_GEOMETRY = 0x1b,
 	CMOS_D_GEOMETRY = 0x24, CMOS_EXTENDED2_LOW = 0x30, CMOS_ABOVE_16M = 0x34,
-	CMOS_BOOT_HIGH = 0x38, CMOS_TRANSLATION = 0x39, CMOS_BOOT_LOW = 0x3d,
+	CMOS_TRANSLATION = 0x39,
 	CMOS_ABOVE_4G = 0x5b, CMOS_CPUS = 0x5f,
 };
 
@@ -226,20 +226,6 @@ static void describe_disks(struct board *board, struct dev *rtc)
 	rtc_set_cmos(rtc, CMOS_TRANSLATION, translation);
 }
 
-static void describe_boot_order(struct dev *rtc, const char *order)
-{
-	static const char devices[] = "acdn"; /* floppy 1, disk 2, CD-ROM 3, network 4 */
-	unsigned code = 0;
-
-	for (unsigned i = 0; i < 3 && order[i]; i++) {
-		const char *device = strchr(devices, order[i]);
-
-		code |= (device ? (unsigned)(device - devices) + 1 : 0) << 4 * i;
-	}
-	rtc_set_cmos(rtc, CMOS_BOOT_LOW, code);
-	rtc_set_cmos(rtc, CMOS_BOOT_HIGH, code >> 8 << 4 | 1); /* bit 0: no signature check on floppies */
-}
-
 static void describe_to_cmos(struct board *board, const struct pc_options *options)
 {
 	struct dev *rtc = dev_find(board, "mc146818rtc");
@@ -255,7 +241,7 @@ static void describe_to_cmos(struct board *board, const struct pc_options *optio
 	rtc_set_cmos(rtc, CMOS_CPUS, options->vcpus - 1);
 	describe_floppies(board, rtc, options);
 	describe_disks(board, rtc);
-	describe_boot_order(rtc, options->boot_order);
+	pc_set_boot_order(board, options->boot_order);
 }
 
 int firmware_describe(struct board *board, const struct pc_options *options, struct err *err)

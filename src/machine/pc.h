@@ -36,4 +36,14 @@ void pc_options_init(struct pc_options *options);
 /* Creates the board's devices. The board is new and locked. */
 int pc_build(struct board *board, const struct pc_options *options, struct err *err);
 
+/* What firmware boots from, from its next start on: "cad". */
+void pc_set_boot_order(struct board *board, const char *order);
+/* Once, before the first start: firmware device paths, a line each. It goes before the letters. */
+int pc_set_boot_list(struct board *board, const char *list, struct err *err);
+/* A device's path for that; false: firmware does not boot from such a thing. */
+bool pc_firmware_path(struct dev *dev, char *path, size_t room);
+/* A file of the user's for firmware and guest ("opt/..."); copied. */
+int pc_add_fw_cfg(struct board *board, const char *name, const void *bytes, size_t size,
+		  struct err *err);
+
 #endif

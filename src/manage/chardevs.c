@@ -28,8 +28,11 @@ static char *long_form(const char *text, const char *id)
 	} else if (!strncmp(text, "tcp:", 4) || !strncmp(text, "telnet:", 7)) {
 		const char *address = strchr(text, ':') + 1;
 
-		rest = strchr(address, ':');
-		n = rest ? asprintf(&out, "socket,host=%.*s,port=%s,id=%s", (int)(rest - address),
+		rest = *address == '[' ? strstr(address, "]:") : strchr(address, ':');
+		rest += rest && *address == '[';
+		address += *address == '[';
+		n = rest ? asprintf(&out, "socket,host=%.*s,port=%s,id=%s",
+				    (int)(rest - address - (rest > address && rest[-1] == ']')),
 				    address, rest + 1, id) : -1;
 	} else if (!strcmp(text, "vc") || !strncmp(text, "vc:", 3)) {
 		n = asprintf(&out, "null,id=%s", id);
@@ -66,8 +69,8 @@ int chardev_open_short(struct board *board, struct loop *loop, const char *text,
 }
 
 /* One port: an id to give to the device, NULL for none. */
-static int open_port(struct board *board, struct loop *loop, const char *text, const char *id,
-		     const char **result, struct err *err)
+static int open_port(struct config *config, struct board *board, struct loop *loop,
+		     const char *text, const char *id, const char **result, struct err *err)
 {
 	*result = NULL;
 	if (!strcmp(text, "none"))
@@ -76,21 +79,33 @@ static int open_port(struct board *board, struct loop *loop, const char *text, c
 		*result = text + 8;
 		return 0;
 	}
-	*result = strdup(id);
+	*result = config_keep(config, strdup(id));
 	return chardev_open_short(board, loop, text, id, err);
+}
+
+static bool uses_stdio(const struct texts *texts)
+{
+	for (unsigned i = 0; i < texts->count; i++)
+		if (strstr(texts->list[i], "stdio"))
+			return true;
+	return false;
 }
 
 /* What an ordinary machine has when nothing is said. */
 static void add_defaults(struct config *config)
 {
-	bool terminal = config->nographic;
+	bool terminal = config->nographic && !uses_stdio(&config->chardevs) &&
+			!uses_stdio(&config->monitors) && !uses_stdio(&config->qmps);
+	bool monitored = config->monitors.count || config->mons.count;
 
 	if (config->nodefaults)
 		return;
 	if (!config->serials.count)
-		texts_add(&config->serials, terminal ? "mon:stdio" : "vc");
+		texts_add(&config->serials, !terminal ? "vc" : monitored ? "stdio" : "mon:stdio");
+	else if (terminal && !monitored && !uses_stdio(&config->serials))
+		texts_add(&config->monitors, "stdio");
 	if (!config->parallels.count)
-		texts_add(&config->parallels, terminal ? "none" : "vc");
+		texts_add(&config->parallels, config->nographic ? "none" : "vc");
 }
 
 int chardevs_open(struct config *config, struct board *board, struct loop *loop, struct err *err)
@@ -106,11 +121,11 @@ int chardevs_open(struct config *config, struct board *board, struct loop *loop,
 		if (i == PC_SERIALS)
 			return fail(err, ENOSPC, "there are more than %d -serial", PC_SERIALS);
 		snprintf(id, sizeof(id), "serial%u", i);
-		error = open_port(board, loop, config->serials.list[i], id, &config->pc.serial[i],
+		error = open_port(config, board, loop, config->serials.list[i], id, &config->pc.serial[i],
 				  err);
 	}
 	if (!error && config->parallels.count)
-		error = open_port(board, loop, config->parallels.list[0], "parallel0",
+		error = open_port(config, board, loop, config->parallels.list[0], "parallel0",
 				  &config->pc.parallel, err);
 	return error;
 }

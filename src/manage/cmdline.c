@@ -34,11 +34,22 @@ void texts_add(struct texts *texts, const char *text)
 		abort();
 }
 
-static void texts_free(struct texts *texts)
+void texts_free(struct texts *texts)
 {
 	for (unsigned i = 0; i < texts->count; i++)
 		free(texts->list[i]);
 	free(texts->list);
+	*texts = (struct texts){ 0 };
+}
+
+char *config_keep(struct config *config, char *text)
+{
+	struct texts *owned = &config->owned;
+
+	owned->list = realloc(owned->list, (owned->count + 1) * sizeof(*owned->list));
+	if (!text || !owned->list)
+		abort();
+	return owned->list[owned->count++] = text;
 }
 
 void config_free(struct config *config)
@@ -47,7 +58,8 @@ void config_free(struct config *config)
 				&config->nics,      &config->chardevs,  &config->serials,
 				&config->parallels, &config->monitors,  &config->qmps,
 				&config->mons,      &config->globals,   &config->objects,
-				&config->fw_cfgs,   &config->blockdevs };
+				&config->fw_cfgs,   &config->blockdevs, &config->boot_devices,
+				&config->owned };
 
 	for (unsigned i = 0; i < ARRAY_LEN(all); i++)
 		texts_free(all[i]);
@@ -84,7 +96,7 @@ static int opt_machine(struct config *config, const char *name, const char *valu
 	}
 	accel = options_get(&options, "accel");
 	if (accel)
-		config->accel = strdup(accel);
+		config->accel = config_keep(config, strdup(accel));
 	if (!error)
 		error = irqchip_kind(config, options_get(&options, "kernel_irqchip"), err);
 	if (!error)
@@ -118,7 +130,7 @@ static int opt_accel(struct config *config, const char *name, const char *value,
 		if (asprintf(&list, "%s%s%s", config->accel ? config->accel : "",
 			     config->accel ? ":" : "", accel) < 0)
 			abort();
-		config->accel = list;
+		config->accel = config_keep(config, list);
 	}
 	options_get(&options, "thread"); /* QEMU's tcg,thread=multi: always so here */
 	if (!error)
@@ -161,7 +173,9 @@ static int smp_part(struct options *options, const char *key, unsigned *value, s
 	uint64_t number;
 	int error = options_number(options, key, 0, &number, err);
 
-	*value = MIN(number, 4096);
+	*value = MIN(number, 255);
+	if (!error && !number && options_get(options, key))
+		error = fail(err, EINVAL, "-smp: \"%s\" must be at least 1", key);
 	return error;
 }
 
@@ -208,43 +222,84 @@ static int opt_smp(struct config *config, const char *name, const char *value, s
 	return 0;
 }
 
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ?
+	       (c | 0x20) - 'a' + 10 : -1;
+}
+
 static int opt_uuid(struct config *config, const char *name, const char *value, struct err *err)
 {
 	const char *p = value;
+	unsigned i;
 
-	for (unsigned i = 0; i < 16; i++) {
-		unsigned byte;
-
+	for (i = 0; i < 16; i++, p += 2) {
 		p += *p == '-';
-		if (sscanf(p, "%2x", &byte) != 1 || !p[0] || !p[1])
-			return fail(err, EINVAL, "-uuid \"%s\" is not a UUID", value);
-		config->pc.uuid[i] = byte;
-		p += 2;
+		if (hex_digit(p[0]) < 0 || hex_digit(p[1]) < 0)
+			break;
+		config->pc.uuid[i] = (uint8_t)(hex_digit(p[0]) << 4 | hex_digit(p[1]));
 	}
-	if (*p)
-		return fail(err, EINVAL, "-uuid \"%s\" is not a UUID", value);
+	if (i < 16 || *p)
+		return fail(err, EINVAL, "-uuid \"%s\" is not like 550e8400-e29b-41d4-a716-446655440000",
+			    value);
 	config->pc.has_uuid = true;
 	return 0;
 }
 
+static int opt_name(struct config *config, const char *name, const char *value, struct err *err)
+{
+	struct options options;
+	const char *guest;
+	bool ignored;
+	int error = options_parse(&options, "-name", value, "guest", err);
+
+	guest = options_get(&options, "guest");
+	options_get(&options, "process");
+	if (!error)
+		error = options_bool(&options, "debug-threads", false, &ignored, err);
+	if (!error)
+		error = options_check(&options, err);
+	if (!error && guest)
+		config->pc.name = config_keep(config, strdup(guest));
+	options_free(&options);
+	return error;
+}
+
+static int check_order(const char *order, struct err *err)
+{
+	if (!order || strspn(order, "abcdnp") == strlen(order))
+		return 0;
+	return fail(err, EINVAL, "-boot order \"%s\" has other letters than a, c, d, n", order);
+}
+
 static int opt_boot(struct config *config, const char *name, const char *value, struct err *err)
 {
+	static const char *const accepted[] = { "splash", "splash-time", "reboot-timeout" };
 	struct options options;
 	const char *order, *once;
 	int error = options_parse(&options, "-boot", value, "order", err);
 
 	order = options_get(&options, "order");
 	once = options_get(&options, "once");
-	if (once)
-		order = once; /* told in docs: a reboot keeps it */
-	if (!error && order && strspn(order, "abcdnp") != strlen(order))
-		error = fail(err, EINVAL, "-boot order \"%s\" has other letters than a, c, d, n", order);
+	if (!error)
+		error = check_order(order, err);
+	if (!error)
+		error = check_order(once, err);
 	if (!error && order)
-		config->pc.boot_order = strdup(order);
+		config->pc.boot_order = config_keep(config, strdup(order));
+	if (!error && once) {
+		config->boot_once = true;
+		config->boot_later = config->pc.boot_order;
+		config->pc.boot_order = config_keep(config, strdup(once));
+	}
 	if (!error)
-		error = options_bool(&options, "menu", false, &config->pc.boot_menu, err);
+		error = options_bool(&options, "menu", config->pc.boot_menu, &config->pc.boot_menu,
+				     err);
 	if (!error)
-		error = options_bool(&options, "strict", false, &config->pc.boot_strict, err);
+		error = options_bool(&options, "strict", config->pc.boot_strict,
+				     &config->pc.boot_strict, err);
+	for (unsigned i = 0; i < ARRAY_LEN(accepted); i++)
+		options_get(&options, accepted[i]);
 	if (!error)
 		error = options_check(&options, err);
 	options_free(&options);
@@ -262,7 +317,7 @@ static int opt_rtc(struct config *config, const char *name, const char *value, s
 	options_get(&options, "clock");
 	if (!error)
 		error = options_check(&options, err);
-	config->rtc_base = base ? strdup(base) : NULL;
+	config->rtc_base = base ? config_keep(config, strdup(base)) : NULL;
 	options_free(&options);
 	return error;
 }
@@ -287,22 +342,36 @@ static int opt_watchdog_action(struct config *config, const char *name, const ch
 		fail(err, EINVAL, "a watchdog cannot \"%s\"; it can reset, shutdown, poweroff, pause or none", value);
 }
 
+/* One of two words; `value` is whether it is the second. */
+static int either(struct options *options, const char *key, const char *first, const char *second,
+		  bool *value, struct err *err)
+{
+	const char *text = options_get(options, key);
+
+	if (!text)
+		return 0;
+	if (strcmp(text, first) && strcmp(text, second))
+		return fail(err, EINVAL, "-action %s= is %s or %s, not \"%s\"", key, first, second,
+			    text);
+	*value = !strcmp(text, second);
+	return 0;
+}
+
 static int opt_action(struct config *config, const char *name, const char *value, struct err *err)
 {
 	struct options options;
-	const char *reboot, *shutdown, *panic, *watchdog;
+	const char *watchdog;
 	int error = options_parse(&options, "-action", value, NULL, err);
 
-	reboot = options_get(&options, "reboot");
-	shutdown = options_get(&options, "shutdown");
-	panic = options_get(&options, "panic");
 	watchdog = options_get(&options, "watchdog");
-	if (reboot)
-		config->no_reboot = !strcmp(reboot, "shutdown");
-	if (shutdown)
-		config->no_shutdown = !strcmp(shutdown, "pause");
-	if (panic)
-		config->quits_on_panic = !strcmp(panic, "shutdown");
+	if (!error)
+		error = either(&options, "reboot", "reset", "shutdown", &config->no_reboot, err);
+	if (!error)
+		error = either(&options, "shutdown", "poweroff", "pause", &config->no_shutdown,
+			       err);
+	if (!error)
+		error = either(&options, "panic", "pause", "shutdown", &config->quits_on_panic,
+			       err);
 	if (!error && watchdog)
 		error = opt_watchdog_action(config, name, watchdog, err);
 	if (!error)
@@ -339,15 +408,105 @@ static int opt_disk(struct config *config, const char *name, const char *value, 
 	return 0;
 }
 
+/* The old form comes in two halves; config_check makes -nic of them. */
 static int opt_net(struct config *config, const char *name, const char *value, struct err *err)
 {
+	size_t kind = strcspn(value, ",");
+	const char *rest = value[kind] ? value + kind + 1 : "";
+
+	config->has_net = true;
 	if (!strcmp(value, "none"))
 		texts_add(&config->nics, "none");
-	else if (!strncmp(value, "nic", 3))
-		texts_add(&config->nics, value[3] == ',' ? value + 4 : "user");
-	else if (strncmp(value, "user", 4))
+	else if (kind == 3 && !strncmp(value, "nic", 3))
+		config->net_nic = rest;
+	else if (kind == 4 && !strncmp(value, "user", 4))
+		config->net_user = rest;
+	else
 		return fail(err, ENOTSUP, "-net \"%s\" is not supported; use -nic or -netdev", value);
 	return 0;
+}
+
+static int opt_no_hpet(struct config *config, const char *name, const char *value, struct err *err)
+{
+	config->pc.hpet = false;
+	return 0;
+}
+
+static int opt_no_acpi(struct config *config, const char *name, const char *value, struct err *err)
+{
+	config->pc.acpi = false;
+	return 0;
+}
+
+/* Looked into before the usual places. */
+static int opt_firmware_dir(struct config *config, const char *name, const char *value,
+			    struct err *err)
+{
+	char *dirs;
+
+	if (asprintf(&dirs, "%s:%s", value, config->pc.firmware_dirs) < 0)
+		abort();
+	config->pc.firmware_dirs = config_keep(config, dirs);
+	return 0;
+}
+
+static int opt_log(struct config *config, const char *name, const char *value, struct err *err)
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} items[] = { { "int", VM_LOG_INT }, { "guest_errors", VM_LOG_GUEST_ERROR },
+		      { "unimp", VM_LOG_UNIMPLEMENTED }, { "in_asm", VM_LOG_IN_ASM } };
+
+	if (!strcmp(value, "help")) {
+		for (unsigned i = 0; i < ARRAY_LEN(items); i++)
+			puts(items[i].name);
+		config->done = true;
+		return 0;
+	}
+	while (*value) {
+		size_t length = strcspn(value, ",");
+		unsigned bit = 0;
+
+		for (unsigned i = 0; i < ARRAY_LEN(items); i++)
+			if (strlen(items[i].name) == length &&
+			    !strncmp(items[i].name, value, length))
+				bit = items[i].bit;
+		if (!bit)
+			return fail(err, EINVAL, "-d \"%.*s\" is not there; use int, guest_errors, unimp, in_asm",
+				    (int)length, value);
+		config->engine.log |= bit;
+		value += length + (value[length] == ',');
+	}
+	return 0;
+}
+
+static int opt_object(struct config *config, const char *name, const char *value, struct err *err)
+{
+	static const char *const known[] = { "rng-random", "rng-builtin", "memory-backend-ram",
+					     "memory-backend-memfd", "iothread" };
+	struct options options;
+	const char *type;
+	bool good = false;
+	int error = options_parse(&options, "-object", value, "qom-type", err);
+
+	type = options_get(&options, "qom-type");
+	for (unsigned i = 0; type && i < ARRAY_LEN(known); i++)
+		good |= !strcmp(type, known[i]);
+	if (!error && type && !strcmp(type, "help")) {
+		for (unsigned i = 0; i < ARRAY_LEN(known); i++)
+			puts(known[i]);
+		config->done = true;
+	} else if (!error && !good) {
+		error = fail(err, ENOTSUP, "there is no object \"%s\"; -object help lists them",
+			     type ? type : value);
+	} else if (!error && !options_get(&options, "id")) {
+		error = fail(err, EINVAL, "-object %s needs id=", type);
+	} else if (!error) {
+		texts_add(&config->objects, value);
+	}
+	options_free(&options);
+	return error;
 }
 
 static int opt_vga(struct config *config, const char *name, const char *value, struct err *err)
@@ -361,7 +520,7 @@ static int opt_vga(struct config *config, const char *name, const char *value, s
 static int opt_display(struct config *config, const char *name, const char *value, struct err *err)
 {
 	if (!strncmp(value, "vnc=", 4))
-		config->vnc = strdup(value + 4);
+		config->vnc = value + 4;
 	else if (strcmp(value, "none"))
 		return fail(err, ENOTSUP, "display \"%s\" is not there; use none or vnc=:0", value);
 	config->display = value;
@@ -466,5 +625,49 @@ int cmdline_parse(struct config *config, int argc, char **argv, struct err *err)
 		if (error)
 			return error;
 	}
+	return config->done ? 0 : config_check(config, err);
+}
+
+/* -net nic,NIC -net user,USER is -nic user,NIC,USER. */
+static void merge_net(struct config *config)
+{
+	const char *user = config->net_user ? config->net_user : "";
+	const char *nic = config->net_nic ? config->net_nic : "";
+	char *row;
+
+	if (!config->net_nic && !config->net_user)
+		return;
+	if (asprintf(&row, "user%s%s%s%s", *nic ? "," : "", nic, *user ? "," : "", user) < 0)
+		abort();
+	texts_add(&config->nics, row);
+	free(row);
+}
+
+/* A process without a terminal has none to give to its guest. */
+static int check_terminal(const struct config *config, struct err *err)
+{
+	const struct texts *lists[] = { &config->chardevs, &config->serials, &config->parallels,
+					&config->monitors, &config->qmps };
+
+	if (!config->daemonize)
+		return 0;
+	for (unsigned i = 0; i < ARRAY_LEN(lists); i++)
+		for (unsigned k = 0; k < lists[i]->count; k++)
+			if (!strncmp(lists[i]->list[k], "stdio", 5) ||
+			    !strncmp(lists[i]->list[k], "mon:stdio", 9))
+				return fail(err, EINVAL, "-daemonize leaves no terminal for \"%s\"",
+					    lists[i]->list[k]);
+	if (config->nographic && !config->nodefaults && !config->serials.count)
+		return fail(err, EINVAL, "-nographic wants the terminal that -daemonize gives up; use -display none");
 	return 0;
+}
+
+int config_check(struct config *config, struct err *err)
+{
+	merge_net(config);
+	if (!config->pc.kernel && config->pc.append)
+		return fail(err, EINVAL, "-append is for a kernel; add -kernel");
+	if (!config->pc.kernel && config->pc.initrd)
+		return fail(err, EINVAL, "-initrd is for a kernel; add -kernel");
+	return check_terminal(config, err);
 }

@@ -2,6 +2,8 @@
 /* Running a machine from a command line, and "kelvin run". */
 #include "manage/commands.h"
 
+#include "backend/char/char.h"
+#include "host/log.h"
 #include "host/process.h"
 #include "manage/devices.h"
 #include "manage/cpu.h"
@@ -32,26 +34,49 @@ static bool asked_for_help(struct config *config)
 	return false;
 }
 
-static int run(struct config *config)
+static void on_signal(void *context, int number)
+{
+	log_line("terminating on signal %d", number);
+	vmm_quit(context, "host-signal", 0);
+}
+
+static int build_and_run(struct config *config, int ready)
 {
 	struct vmm vmm = { 0 };
 	struct err err = { 0 };
+	struct process_signals *signals = NULL;
 	int status = 1;
+
+	if (vmm_build(&vmm, config, &err) ||
+	    (config->pidfile && process_write_pidfile(config->pidfile, &err))) {
+		complain(&err);
+	} else {
+		signals = process_watch_signals(vmm.loop, on_signal, &vmm);
+		if (config->daemonize)
+			process_detach(ready);
+		status = vmm_run(&vmm);
+	}
+	if (signals)
+		process_unwatch_signals(signals);
+	vmm_free(&vmm);
+	if (signals && config->pidfile)
+		remove(config->pidfile);
+	return status;
+}
+
+static int run(struct config *config)
+{
+	struct err err = { 0 };
+	int ready = -1;
 
 	if (asked_for_help(config))
 		return 0;
-	if (vmm_build(&vmm, config, &err)) {
-		complain(&err);
-	} else if ((config->daemonize && process_daemonize(&err)) ||
-		   (config->pidfile && process_write_pidfile(config->pidfile, &err))) {
-		complain(&err);
-	} else {
-		status = vmm_run(&vmm);
-	}
-	vmm_free(&vmm);
-	if (config->pidfile)
-		remove(config->pidfile);
-	return status;
+	process_end_cleanly(terminal_restore);
+	if (config->daemonize && process_daemonize(&ready, &err))
+		return complain(&err);
+	if (config->log_file)
+		log_open(config->log_file);
+	return build_and_run(config, ready);
 }
 
 int command_vm(int argc, char **argv)
@@ -199,6 +224,7 @@ int command_run(int argc, char **argv)
 	struct run_options options = { 0 };
 	struct texts args = { 0 };
 	struct err err = { 0 };
+	int status;
 
 	if (!argc || !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h")) {
 		fputs(run_usage, argc ? stdout : stderr);
@@ -208,5 +234,8 @@ int command_run(int argc, char **argv)
 		return complain(&err);
 	for (int i = options.rest; i < argc; i++)
 		texts_add(&args, argv[i]);
-	return command_vm(args.count, args.list);
+	texts_free(&options.disks);
+	status = command_vm((int)args.count, args.list);
+	texts_free(&args);
+	return status;
 }

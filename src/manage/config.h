@@ -23,9 +23,15 @@ struct config {
 
 	struct texts drives, devices, netdevs, nics, chardevs, serials, parallels, monitors, qmps,
 		mons, globals, objects, fw_cfgs, blockdevs;
+	struct texts boot_devices; /* "BOOTINDEX ID" of devices that have one */
+	struct texts owned; /* what members above and below point into */
+	const char *net_nic, *net_user; /* the two halves of -net, NULL: not given */
+	bool has_net;
+	bool boot_once;
+	const char *boot_later; /* the order after the first reset */
 	const char *display, *vnc, *vga;
 	bool nodefaults, nographic, no_reboot, no_shutdown, paused, daemonize, snapshot;
-	const char *pidfile, *log_file, *log_items, *watchdog_action, *load_file, *incoming;
+	const char *pidfile, *log_file, *watchdog_action, *load_file, *incoming;
 	const char *rtc_base;
 	bool quits_on_panic;
 	bool done;               /* -help, -version: nothing is to run */
@@ -35,6 +41,11 @@ struct config {
 void config_init(struct config *config);
 void config_free(struct config *config);
 void texts_add(struct texts *texts, const char *text);
+void texts_free(struct texts *texts);
+/* Takes an allocated string over for as long as the config lives, and returns it. */
+char *config_keep(struct config *config, char *text);
+/* What could not be checked option by option. */
+int config_check(struct config *config, struct err *err);
 
 /* argv after the program's name. 0, or -errno with a sentence; config->done after -help and such. */
 int cmdline_parse(struct config *config, int argc, char **argv, struct err *err);

@@ -286,7 +286,7 @@ static int choose(struct cpuid_table *table, const struct cpuid_table *supported
 	size_t name = strcspn(text, ",");
 
 	*table = *supported;
-	if (strncmp(text, "max", name) && strncmp(text, "host", name)) {
+	if (!(name == 3 && !strncmp(text, "max", 3)) && !(name == 4 && !strncmp(text, "host", 4))) {
 		const struct model *model = NULL;
 
 		for (unsigned i = 0; i < ARRAY_LEN(models); i++)

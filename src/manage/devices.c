@@ -43,9 +43,8 @@ bool devices_help(const char *text)
 	if (!class)
 		return false;
 	printf("%s options:\n", class->name);
-	fields_print_help(class->fields, stdout);
-	if (class->bus && class->bus->fields)
-		fields_print_help(class->bus->fields, stdout);
+	for (unsigned i = 0; dev_class_fields(class, i); i++)
+		fields_print_help(dev_class_fields(class, i), stdout);
 	return true;
 }
 
@@ -142,33 +141,118 @@ static char *with_globals(const struct config *config, const char *name, const c
 	return out;
 }
 
-static int add_device(const struct config *config, struct board *board, const char *row,
+static bool has_setting(const struct dev_class *class, const char *name)
+{
+	const struct field *table;
+
+	for (unsigned i = 0; (table = dev_class_fields(class, i)); i++)
+		if (fields_find(table, name))
+			return true;
+	return false;
+}
+
+/* A device that knows buses looks for itself; of the others' kinds there is one each. */
+static int check_bus(const struct dev_class *class, const char *bus, struct err *err)
+{
+	if (!bus || !strcmp(bus, "isa.0") || !strcmp(bus, "pci.0") || !strcmp(bus, "pci"))
+		return 0;
+	return fail(err, ENOENT, "there is no bus \"%s\" for %s; leave bus= away or use pci.0 or isa.0",
+		    bus, class->name);
+}
+
+/* "ide-hd on ide.0 unit 1": remembered for the firmware, by the device's id. */
+static void note_bootindex(struct config *config, const char *id, const char *index)
+{
+	char row[160];
+
+	if (!index || strtoll(index, NULL, 0) < 0)
+		return;
+	snprintf(row, sizeof(row), "%lld %s", strtoll(index, NULL, 0), id);
+	texts_add(&config->boot_devices, row);
+}
+
+static int read_bootindex(struct options *options, const struct dev_class *class,
+			  const char **index, struct err *err)
+{
+	char *end;
+
+	*index = options_get(options, "bootindex");
+	if (!*index)
+		return 0;
+	strtoll(*index, &end, 0);
+	if (end == *index || *end)
+		return fail(err, EINVAL, "-device %s: bootindex=%s is not a number", class->name,
+			    *index);
+	return 0;
+}
+
+static int add_device(struct config *config, struct board *board, const char *row,
 		      unsigned number, struct err *err)
 {
 	struct options options;
 	const struct dev_class *class;
-	const char *driver, *id;
-	char made_up[32], *rest, *settings;
+	const char *driver, *id, *index;
+	char made_up[64], *rest, *settings;
 	int error = options_parse(&options, "-device", row, "driver", err);
 
 	driver = options_get(&options, "driver");
 	id = options_get(&options, "id");
-	options_get(&options, "bus"); /* there is one bus of each kind */
 	class = driver ? dev_class_find(driver) : NULL;
 	if (!error && (!class || class->board_only))
 		error = fail(err, ENODEV, "there is no device \"%s\"; -device help lists them",
 			     driver ? driver : row);
+	if (!error && !has_setting(class, "bus"))
+		error = check_bus(class, options_get(&options, "bus"), err);
+	if (!error)
+		error = read_bootindex(&options, class, &index, err);
 	if (error)
 		goto free_options;
 	snprintf(made_up, sizeof(made_up), "%s-%u", class->name, number);
 	rest = options_rest(&options);
 	settings = with_globals(config, class->name, rest);
-	if (!dev_new(board, class, id ? id : made_up, settings, err))
+	if (dev_new(board, class, id ? id : made_up, settings, err))
+		note_bootindex(config, id ? id : made_up, index);
+	else
 		error = -err->code;
 	free(settings);
 	free(rest);
 free_options:
 	options_free(&options);
+	return error;
+}
+
+static int compare_boot(const void *a, const void *b)
+{
+	long long x = strtoll(*(char *const *)a, NULL, 10), y = strtoll(*(char *const *)b, NULL, 10);
+
+	return x < y ? -1 : x > y;
+}
+
+/* Firmware paths, the lowest bootindex first. */
+static int tell_firmware(struct config *config, struct board *board, struct err *err)
+{
+	struct texts *texts = &config->boot_devices;
+	char *list = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&list, &size);
+	int error = 0;
+
+	if (!out)
+		abort();
+	qsort(texts->list, texts->count, sizeof(texts->list[0]), compare_boot);
+	for (unsigned i = 0; i < texts->count; i++) {
+		struct dev *dev = dev_find(board, strchr(texts->list[i], ' ') + 1);
+		char path[128];
+
+		if (dev && pc_firmware_path(dev, path, sizeof(path)))
+			fprintf(out, "%s%s", i ? "\n" : "", path);
+	}
+	if (texts->count && config->pc.boot_strict)
+		fprintf(out, "\nHALT");
+	fclose(out);
+	if (size)
+		error = pc_set_boot_list(board, list, err);
+	free(list);
 	return error;
 }
 
@@ -178,5 +262,5 @@ int devices_add(struct config *config, struct board *board, struct err *err)
 
 	for (unsigned i = 0; i < config->devices.count && !error; i++)
 		error = add_device(config, board, config->devices.list[i], i, err);
-	return error;
+	return error ? error : tell_firmware(config, board, err);
 }

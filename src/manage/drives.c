@@ -20,7 +20,7 @@ struct drive {
 	const char *interface;
 	uint64_t index;
 	bool has_index, cdrom;
-	char id[32];
+	char id[64];
 };
 
 static int read_media(struct options *options, struct drive *drive, struct err *err)
@@ -48,6 +48,21 @@ static int read_cache(struct options *options, struct drive *drive, struct err *
 		return 0;
 	}
 	return cache ? fail(err, EINVAL, "-drive: there is no cache mode \"%s\"", cache) : 0;
+}
+
+/* It becomes part of other option strings. */
+static int read_id(struct drive *drive, const char *id, struct err *err)
+{
+	for (const char *at = id; *at; at++)
+		if (!(*at >= '0' && *at <= '9') && !((*at | 0x20) >= 'a' && (*at | 0x20) <= 'z') &&
+		    !strchr("-._", *at))
+			return fail(err, EINVAL, "-drive id \"%s\" has other characters than letters, digits, - . _",
+				    id);
+	if (!*id || strlen(id) >= sizeof(drive->id))
+		return fail(err, EINVAL, "-drive id \"%.80s\" is not 1 to %zu characters long", id,
+			    sizeof(drive->id) - 1);
+	strcpy(drive->id, id);
+	return 0;
 }
 
 static int read_drive(struct options *options, struct drive *drive, struct err *err)
@@ -82,8 +97,8 @@ static int read_drive(struct options *options, struct drive *drive, struct err *
 	for (unsigned i = 0; i < ARRAY_LEN(accepted); i++)
 		options_get(options, accepted[i]);
 	id = options_get(options, "id");
-	if (id)
-		snprintf(drive->id, sizeof(drive->id), "%s", id);
+	if (!error && id)
+		error = read_id(drive, id, err);
 	drive->spec.id = drive->id;
 	return error ? error : options_check(options, err);
 }
@@ -127,14 +142,15 @@ static int place_drive(struct config *config, struct drive *drive, struct err *e
 	if (!strcmp(drive->interface, "ide")) {
 		at = free_place(config->pc.ide, PC_IDE_UNITS, drive, err);
 		if (at >= 0)
-			config->pc.ide[at] = text("%s,drive=%s", drive->cdrom ? "ide-cd" : "ide-hd",
-						  drive->id);
+			config->pc.ide[at] = config_keep(
+				config, text("%s,drive=%s", drive->cdrom ? "ide-cd" : "ide-hd",
+					     drive->id));
 		return MIN(at, 0);
 	}
 	if (!strcmp(drive->interface, "floppy")) {
 		at = free_place(config->pc.floppy, PC_FLOPPIES, drive, err);
 		if (at >= 0)
-			config->pc.floppy[at] = strdup(drive->id);
+			config->pc.floppy[at] = config_keep(config, strdup(drive->id));
 		return MIN(at, 0);
 	}
 	if (!*drive->id)
@@ -206,7 +222,8 @@ static int open_blockdev(struct config *config, struct board *board, const char 
 			    options_get(&lower, "node-name") &&
 			    !strcmp(options_get(&lower, "node-name"), below) &&
 			    options_get(&lower, "filename"))
-				spec.file = strdup(options_get(&lower, "filename"));
+				spec.file = config_keep(
+					config, strdup(options_get(&lower, "filename")));
 			options_free(&lower);
 		}
 		if (!spec.file)

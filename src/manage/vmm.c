@@ -2,15 +2,18 @@
 /* From a configuration to a running machine: see vmm.h. */
 #include "manage/vmm.h"
 
-#include "backend/char/char.h"
-#include "backend/net/net.h"
+#include "backend/display/vnc.h"
 #include "host/kvm.h"
 #include "host/loop.h"
+#include "machine/boot.h"
 #include "manage/accel.h"
+#include "manage/actions.h"
 #include "manage/chardevs.h"
 #include "manage/cpu.h"
 #include "manage/devices.h"
 #include "manage/drives.h"
+#include "manage/keys.h"
+#include "manage/monitor.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,121 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static void tell(struct vmm *vmm, const char *event, const char *reason)
-{
-	if (vmm->on_event)
-		vmm->on_event(vmm, event, reason);
-}
-
-/* Everything that stops vCPUs happens on the loop's thread, never under a vCPU's own exit. */
-static void reset_now(void *context)
-{
-	struct vmm *vmm = context;
-	bool running;
-
-	if (vmm->quitting)
-		return;
-	vmm->reset_wanted = false;
-	running = board_state(vmm->board) == BOARD_STATE_RUNNING;
-	board_stop(vmm->board);
-	board_reset(vmm->board);
-	tell(vmm, "RESET", "guest-reset");
-	if (running)
-		board_start(vmm->board);
-}
-
-static void stop_now(void *context)
-{
-	vmm_stop(context);
-}
-
-void vmm_reset(struct vmm *vmm)
-{
-	if (vmm->reset_wanted)
-		return;
-	vmm->reset_wanted = true;
-	loop_post(vmm->loop, reset_now, vmm);
-}
-
-void vmm_quit(struct vmm *vmm, int status)
-{
-	vmm->quitting = true;
-	loop_quit(vmm->loop, status);
-}
-
-void vmm_stop(struct vmm *vmm)
-{
-	if (board_state(vmm->board) != BOARD_STATE_RUNNING)
-		return;
-	board_stop(vmm->board);
-	tell(vmm, "STOP", NULL);
-}
-
-void vmm_continue(struct vmm *vmm)
-{
-	if (board_state(vmm->board) == BOARD_STATE_RUNNING)
-		return;
-	board_start(vmm->board);
-	tell(vmm, "RESUME", NULL);
-}
-
-static void shut_down(struct vmm *vmm, const char *reason, int status)
-{
-	tell(vmm, "SHUTDOWN", reason);
-	if (vmm->config->no_shutdown)
-		loop_post(vmm->loop, stop_now, vmm);
-	else
-		vmm_quit(vmm, status);
-}
-
-static void watchdog_expired(struct vmm *vmm)
-{
-	const char *action = vmm->config->watchdog_action;
-
-	tell(vmm, "WATCHDOG", action ? action : "reset");
-	if (!action || !strcmp(action, "reset"))
-		vmm_reset(vmm);
-	else if (!strcmp(action, "pause"))
-		loop_post(vmm->loop, stop_now, vmm);
-	else if (!strcmp(action, "shutdown"))
-		board_press_power_button(vmm->board);
-	else if (!strcmp(action, "poweroff"))
-		shut_down(vmm, "host-qmp-quit", 0);
-}
-
-static void on_request(void *observer, enum board_request request, int code)
-{
-	struct vmm *vmm = observer;
-
-	switch (request) {
-	case BOARD_RESET:
-		if (vmm->config->no_reboot)
-			shut_down(vmm, "guest-reset", 0);
-		else
-			vmm_reset(vmm);
-		break;
-	case BOARD_POWEROFF:
-	case BOARD_SUSPEND:
-		shut_down(vmm, "guest-shutdown", 0);
-		break;
-	case BOARD_WATCHDOG:
-		watchdog_expired(vmm);
-		break;
-	case BOARD_PANIC:
-		tell(vmm, "GUEST_PANICKED", "pause");
-		if (vmm->config->quits_on_panic)
-			shut_down(vmm, "guest-panic", 0);
-		else
-			loop_post(vmm->loop, stop_now, vmm);
-		break;
-	case BOARD_EXIT:
-		vmm_quit(vmm, code);
-		break;
-	case BOARD_FAILED: /* said why already; stays for whoever looks into it */
-		loop_post(vmm->loop, stop_now, vmm);
-		break;
-	}
-}
+enum { FW_CFG_FILE_MAX = 16 << 20, LAST_TURNS = 4 };
 
 static int rtc_offset(const char *base, int64_t *offset, struct err *err)
 {
@@ -176,22 +65,93 @@ static int make_board(struct vmm *vmm, struct err *err)
 	return vmm->board ? cpu_configure(vmm->board, vmm->system, config, err) : -err->code;
 }
 
+/* "[name=]opt/x,file=F" or ",string=S". */
+static int add_fw_cfg(struct vmm *vmm, const char *row, struct err *err)
+{
+	struct options options;
+	struct buffer content = { 0 };
+	const char *name, *file, *text;
+	int error = options_parse(&options, "-fw_cfg", row, "name", err);
+
+	name = options_get(&options, "name");
+	file = options_get(&options, "file");
+	text = options_get(&options, "string");
+	if (!error)
+		error = options_check(&options, err);
+	if (!error && (!name || !*name || !file == !text))
+		error = fail(err, EINVAL, "-fw_cfg \"%s\" needs name=, and file= or string=", row);
+	if (!error && file)
+		error = read_file("-fw_cfg file", file, FW_CFG_FILE_MAX, &content, err);
+	if (!error && text)
+		buffer_add(&content, text, strlen(text));
+	if (!error)
+		error = pc_add_fw_cfg(vmm->board, name, content.data, content.size, err);
+	buffer_free(&content);
+	options_free(&options);
+	return error;
+}
+
 static int populate(struct vmm *vmm, struct err *err)
 {
 	struct config *config = vmm->config;
-	static struct board_observer observer = { .requested = on_request };
-	int error;
+	int error = chardevs_open(config, vmm->board, vmm->loop, err);
 
-	observer.observer = vmm;
-	board_observe(vmm->board, &observer);
-	error = chardevs_open(config, vmm->board, vmm->loop, err);
+	vmm_observe(vmm);
 	if (!error)
 		error = drives_open(config, vmm->board, err);
 	if (!error)
 		error = devices_prepare(config, vmm->board, vmm->loop, err);
 	if (!error)
 		error = pc_build(vmm->board, &config->pc, err);
-	return error ? error : devices_add(config, vmm->board, err);
+	if (!error)
+		error = devices_add(config, vmm->board, err);
+	for (unsigned i = 0; i < config->fw_cfgs.count && !error; i++)
+		error = add_fw_cfg(vmm, config->fw_cfgs.list[i], err);
+	return error;
+}
+
+/* -vnc HOST:N[,to=L][,password=on]. */
+static int open_vnc(struct vmm *vmm, struct err *err)
+{
+	static const char *const accepted[] = { "share", "power-control", "lossy", "non-adaptive",
+						"id" };
+	struct vnc_options vnc = { .name = vmm->config->pc.name };
+	struct options options;
+	uint64_t to;
+	int error;
+
+	if (!vmm->config->vnc || !strcmp(vmm->config->vnc, "none"))
+		return 0;
+	error = options_parse(&options, "-vnc", vmm->config->vnc, "vnc", err);
+	vnc.address = options_get(&options, "vnc");
+	if (!error)
+		error = options_bool(&options, "password", false, &vnc.password, err);
+	if (!error)
+		error = options_number(&options, "to", 0, &to, err);
+	for (unsigned i = 0; i < ARRAY_LEN(accepted); i++)
+		options_get(&options, accepted[i]);
+	if (!error)
+		error = options_check(&options, err);
+	if (!error && !vnc.address)
+		error = fail(err, EINVAL, "-vnc needs HOST:N or unix:PATH");
+	if (!error) {
+		vnc.to = (unsigned)MIN(to, 65535u);
+		vmm->vnc = vnc_open(vmm->board, &vnc, err);
+		error = vmm->vnc ? 0 : -err->code;
+	}
+	options_free(&options);
+	return error;
+}
+
+/* Whoever looks at the machine from outside. */
+static int attach_people(struct vmm *vmm, struct err *err)
+{
+	int error;
+
+	vmm->typist = typist_new(vmm);
+	vmm->on_event = monitors_tell;
+	error = monitors_open(vmm, err);
+	return error ? error : open_vnc(vmm, err);
 }
 
 int vmm_build(struct vmm *vmm, struct config *config, struct err *err)
@@ -212,6 +172,10 @@ int vmm_build(struct vmm *vmm, struct config *config, struct err *err)
 	if (!error)
 		board_reset(vmm->board);
 	board_unlock(vmm->board);
+	if (!error)
+		error = attach_people(vmm, err);
+	if (!error && config->load_file)
+		error = action_load(vmm, config->load_file, err);
 	return error;
 }
 
@@ -224,10 +188,21 @@ int vmm_run(struct vmm *vmm)
 
 void vmm_free(struct vmm *vmm)
 {
+	vmm->quitting = true;
+	if (vmm->vnc)
+		vnc_close(vmm->vnc);
 	if (vmm->board) {
+		const struct board_observer nobody = { 0 };
+
 		board_stop(vmm->board);
+		board_observe(vmm->board, &nobody);
+		for (unsigned i = 0; i < LAST_TURNS; i++) /* calls to the board that are on their way */
+			loop_turn(vmm->loop, 0);
 		board_free(vmm->board);
 	}
+	monitors_free(vmm);
+	if (vmm->typist)
+		typist_free(vmm->typist);
 	if (vmm->loop)
 		loop_free(vmm->loop);
 }
