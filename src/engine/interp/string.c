@@ -206,8 +206,9 @@ static ALWAYS_INLINE void compare(struct vcpu *c, uint64_t a, uint64_t b, unsign
 static void cmps_element(struct vcpu *c, const struct insn *i)
 {
 	int64_t step = stride(c, i);
-	uint64_t a = mem_read(c, source(c, i), i->opsize);
+	/* Processors fault on ES:rDI first. */
 	uint64_t b = mem_read(c, destination(c, i, ACCESS_READ), i->opsize);
+	uint64_t a = mem_read(c, source(c, i), i->opsize);
 
 	compare(c, a, b, i->opsize);
 	index_add(c, i, RSI, step);
