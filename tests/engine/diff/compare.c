@@ -193,6 +193,10 @@ bool outcomes_equal(const struct test *t, const struct insn *i, const struct out
 	if ((native->vector == EXC_GP || native->vector == EXC_SS) && engine->vector == EXC_PF &&
 	    engine->cr2 >> 12 == 0x7ffffffff && op_info(i->op)->flags & OP_VECTOR)
 		return true;
+	/* VCVTPS2PH knows no FTZ, by which the engine finds exact tiny results: fpu/vector.c. */
+	if (native->vector == EXC_XM && engine->vector == COMPLETED &&
+	    !strcmp(op_info(i->op)->mnemonic, "vcvtps2ph"))
+		return true;
 	/* The host's XCR0 has more components than the guest's; now and then XSAVE and XRSTOR
 	 * touch all of their area. */
 	if (op_info(i->op)->mem == MEM_XSAVE && native->vector == EXC_PF &&

@@ -86,6 +86,8 @@ static uint64_t summary(const struct settings *s, unsigned forms)
 		mismatches += form->mismatches;
 		fewest = form->runs < fewest ? form->runs : fewest;
 		bad += form->mismatches != 0;
+		if (!form->runs && s->seconds >= 10)
+			printf("%-40s never ran\n", form->name);
 		if (form->mismatches)
 			printf("%-40s %llu of %llu\n", form->name,
 			       (unsigned long long)form->mismatches,
