@@ -157,7 +157,10 @@ static void run_line(struct hmp *hmp, const char *line)
 		report_print(hmp->out, "unknown command: '%.*s'\n", (int)MIN(length, 100u), line);
 		return;
 	}
-	hmp->rest = take_format(hmp, line + length, format, sizeof(format));
+	hmp->format = "";
+	hmp->rest = line + length + strspn(line + length, " \t");
+	if (*command->params == '/')
+		hmp->rest = take_format(hmp, hmp->rest, format, sizeof(format));
 	words = must_strdup(hmp->rest);
 	if (!split(hmp, words) || hmp->argc < command->min || hmp->argc > command->max)
 		report_print(hmp->out, "%s: wrong number of arguments; usage: %s %s\n",

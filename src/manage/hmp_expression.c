@@ -75,7 +75,7 @@ static uint64_t atom(struct parser *p)
 		value = sum(p);
 		if (*p->at == ')')
 			p->at++;
-		else
+		else if (!p->wrong)
 			p->wrong = "a ) is missing";
 	} else if (*p->at == '-') {
 		p->at++;
