@@ -171,6 +171,9 @@ struct insn;
 struct vm;
 struct lapic;
 struct block_cache;
+struct jit;
+struct jump_entry;
+struct jit_link;
 struct fpu_stubs;
 
 struct vcpu {
@@ -261,6 +264,14 @@ struct vcpu {
 	bool clock_paused;          /* KVM_KVMCLOCK_CTRL: told to the guest with the next update */
 	bool x87_live;              /* the host's x87 unit holds the guest's state: fpu/ */
 	_Alignas(64) uint8_t xsave[XSAVE_BYTES];
+
+	/* The translator's, see jit/internal.h. */
+	struct jit *jit;             /* NULL: interpreter only */
+	uint64_t jit_flags, jit_scratch, jit_key;
+	struct jump_entry *jit_jump;
+	struct jit_link *jit_link;   /* the exit last taken, if it can be linked */
+	uint32_t jit_epoch;          /* raised by jit_flush: older translations are gone */
+	bool jit_stop;               /* leave translated code after this instruction */
 
 	uint64_t count_insns, count_blocks, count_exits, count_tlb_misses; /* statistics */
 };

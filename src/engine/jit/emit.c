@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/* x86-64 encoder for the translator: see emit.h. Manual: SDM 2, chapter 2. */
+#include "engine/jit/emit.h"
+
+#include "base/bytes.h"
+
+void emit_bytes(struct emitter *e, const void *bytes, unsigned count)
+{
+	if (e->out + count > e->end) {
+		e->full = true;
+		return;
+	}
+	memcpy(e->out, bytes, count);
+	e->out += count;
+}
+
+void emit_u8(struct emitter *e, unsigned value)
+{
+	uint8_t byte = value;
+
+	emit_bytes(e, &byte, 1);
+}
+
+void emit_u32(struct emitter *e, uint32_t value)
+{
+	emit_bytes(e, &value, 4);
+}
+
+const uint8_t *emit_here(const struct emitter *e)
+{
+	return e->out + e->run_delta;
+}
+
+static void prefixes(struct emitter *e, struct encoding c, unsigned reg, int base, int index,
+		     bool gs)
+{
+	unsigned rex = (c.size == 8 ? 8 : 0) | (reg >> 3 & 1) << 2 | (index > 7 ? 2 : 0) |
+		       (base > 7 ? 1 : 0);
+
+	if (gs)
+		emit_u8(e, 0x65);
+	if (c.size == 2)
+		emit_u8(e, 0x66);
+	if (c.prefix)
+		emit_u8(e, c.prefix);
+	if (rex || c.byte_regs)
+		emit_u8(e, 0x40 | rex);
+	if (c.map != 1)
+		emit_u8(e, 0x0f);
+	if (c.map == 0x38 || c.map == 0x3a)
+		emit_u8(e, c.map);
+	emit_u8(e, c.opcode);
+}
+
+void emit_reg(struct emitter *e, struct encoding encoding, unsigned reg, unsigned rm)
+{
+	prefixes(e, encoding, reg, (int)rm, -1, false);
+	emit_u8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
+}
+
+static void displacement(struct emitter *e, unsigned mod, int32_t disp)
+{
+	if (mod == 1)
+		emit_u8(e, (uint8_t)disp);
+	else if (mod == 2)
+		emit_u32(e, (uint32_t)disp);
+}
+
+void emit_mem(struct emitter *e, struct encoding encoding, unsigned reg, struct host_memory m)
+{
+	unsigned mod;
+
+	prefixes(e, encoding, reg, m.base, m.index, m.gs);
+	if (m.base < 0) { /* SIB without base: disp32 */
+		emit_u8(e, (reg & 7) << 3 | 4);
+		emit_u8(e, m.scale << 6 | (m.index < 0 ? 4 : m.index & 7) << 3 | 5);
+		emit_u32(e, (uint32_t)m.disp);
+		return;
+	}
+	mod = m.disp == 0 && (m.base & 7) != 5 ? 0 : m.disp == (int8_t)m.disp ? 1 : 2;
+	if (m.index < 0 && (m.base & 7) != 4) {
+		emit_u8(e, mod << 6 | (reg & 7) << 3 | (m.base & 7));
+	} else {
+		emit_u8(e, mod << 6 | (reg & 7) << 3 | 4);
+		emit_u8(e, m.scale << 6 | (m.index < 0 ? 4 : m.index & 7) << 3 | (m.base & 7));
+	}
+	displacement(e, mod, m.disp);
+}
+
+#define GENERAL(op, bytes) ((struct encoding){ .map = 1, .opcode = (op), .size = (bytes) })
+
+void emit_mov(struct emitter *e, unsigned size, unsigned to, unsigned from)
+{
+	emit_reg(e, GENERAL(0x8b, size), to, from);
+}
+
+void emit_mov_imm(struct emitter *e, unsigned to, uint64_t value)
+{
+	if (value <= UINT32_MAX) {
+		if (to > 7)
+			emit_u8(e, 0x41);
+		emit_u8(e, 0xb8 | (to & 7));
+		emit_u32(e, (uint32_t)value);
+	} else if ((int64_t)value == (int32_t)value) {
+		emit_reg(e, GENERAL(0xc7, 8), 0, to);
+		emit_u32(e, (uint32_t)value);
+	} else {
+		emit_u8(e, 0x48 | (to > 7));
+		emit_u8(e, 0xb8 | (to & 7));
+		emit_bytes(e, &value, 8);
+	}
+}
+
+void emit_load(struct emitter *e, unsigned size, unsigned to, struct host_memory m)
+{
+	emit_mem(e, GENERAL(0x8b, size), to, m);
+}
+
+void emit_store(struct emitter *e, unsigned size, struct host_memory m, unsigned from)
+{
+	emit_mem(e, GENERAL(0x89, size), from, m);
+}
+
+void emit_store_imm(struct emitter *e, unsigned size, struct host_memory m, int32_t value)
+{
+	emit_mem(e, GENERAL(0xc7, size), 0, m);
+	emit_u32(e, (uint32_t)value);
+}
+
+void emit_lea(struct emitter *e, unsigned size, unsigned to, struct host_memory m)
+{
+	emit_mem(e, GENERAL(0x8d, size), to, m);
+}
+
+void emit_alu(struct emitter *e, enum alu op, unsigned size, unsigned to, struct host_memory m)
+{
+	emit_mem(e, GENERAL(op << 3 | 3, size), to, m);
+}
+
+static bool is_byte(int32_t value)
+{
+	return value == (int8_t)value;
+}
+
+static void small_or_large(struct emitter *e, int32_t value)
+{
+	if (is_byte(value))
+		emit_u8(e, (uint8_t)value);
+	else
+		emit_u32(e, (uint32_t)value);
+}
+
+void emit_alu_imm(struct emitter *e, enum alu op, unsigned size, unsigned to, int32_t value)
+{
+	emit_reg(e, GENERAL(is_byte(value) ? 0x83 : 0x81, size), op, to);
+	small_or_large(e, value);
+}
+
+void emit_alu_mem_imm(struct emitter *e, enum alu op, unsigned size, struct host_memory m,
+		      int32_t value)
+{
+	if (size == 1) {
+		emit_mem(e, GENERAL(0x80, 1), op, m);
+		emit_u8(e, (uint8_t)value);
+		return;
+	}
+	emit_mem(e, GENERAL(is_byte(value) ? 0x83 : 0x81, size), op, m);
+	small_or_large(e, value);
+}
+
+void emit_shift(struct emitter *e, enum shift op, unsigned size, unsigned to, unsigned count)
+{
+	emit_reg(e, GENERAL(0xc1, size), op, to);
+	emit_u8(e, count);
+}
+
+void emit_push_flags_to(struct emitter *e, struct host_memory m)
+{
+	emit_u8(e, 0x9c);
+	emit_mem(e, GENERAL(0x8f, 4), 0, m); /* POP m64 */
+}
+
+void emit_pop_flags_from(struct emitter *e, struct host_memory m)
+{
+	emit_mem(e, GENERAL(0xff, 4), 6, m); /* PUSH m64 */
+	emit_u8(e, 0x9d);
+}
+
+uint8_t *emit_jcc(struct emitter *e, enum condition cc)
+{
+	emit_u8(e, 0x0f);
+	emit_u8(e, 0x80 | cc);
+	emit_u32(e, 0);
+	return e->out - 4;
+}
+
+uint8_t *emit_jmp(struct emitter *e)
+{
+	emit_u8(e, 0xe9);
+	emit_u32(e, 0);
+	return e->out - 4;
+}
+
+void emit_land(struct emitter *e, uint8_t *place)
+{
+	if (!e->full)
+		store_le32(place, (uint32_t)(e->out - (place + 4)));
+}
+
+void emit_jmp_to(struct emitter *e, const uint8_t *run)
+{
+	uint8_t *place = emit_jmp(e);
+
+	if (!e->full)
+		store_le32(place, (uint32_t)(run - (place + 4 + e->run_delta)));
+}
+
+void emit_call_to(struct emitter *e, const void *function)
+{
+	emit_mov_imm(e, H_RAX, (uintptr_t)function);
+	emit_reg(e, GENERAL(0xff, 4), 2, H_RAX);
+}
+
+void emit_jmp_reg(struct emitter *e, unsigned reg)
+{
+	emit_reg(e, GENERAL(0xff, 4), 4, reg);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * Writes x86-64 instructions for the translator.
+ *
+ * Registers are the host's numbers 0 to 15. Memory of the vCPU is reached as gs:[offset]. Running
+ * out of room sets `full`; what was written is then thrown away.
+ */
+#ifndef JIT_EMIT_H
+#define JIT_EMIT_H
+
+#include "base/bits.h"
+
+enum host_register { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10,
+		     H_R11, H_R12, H_R13, H_R14, H_R15 };
+
+/* The /n of group 81, and of shifts. */
+enum alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
+enum shift { SHIFT_SHL = 4, SHIFT_SHR = 5 };
+enum condition { CC_B = 2, CC_E = 4, CC_NE = 5, CC_A = 7 };
+
+struct emitter {
+	uint8_t *out;        /* where the next byte is written */
+	uint8_t *begin, *end;
+	int64_t run_delta;   /* where it will run, minus where it is written */
+	bool full;
+};
+
+/* A memory operand: [base + index << scale + disp]. */
+struct host_memory {
+	int8_t base, index; /* -1: absent */
+	uint8_t scale;
+	int32_t disp;
+	bool gs;
+};
+
+static inline struct host_memory at_gs(size_t offset)
+{
+	return (struct host_memory){ .base = -1, .index = -1, .disp = (int32_t)offset, .gs = true };
+}
+
+static inline struct host_memory at_register(unsigned base, int32_t disp)
+{
+	return (struct host_memory){ .base = (int8_t)base, .index = -1, .disp = disp };
+}
+
+void emit_bytes(struct emitter *e, const void *bytes, unsigned count);
+void emit_u8(struct emitter *e, unsigned value);
+void emit_u32(struct emitter *e, uint32_t value);
+
+/*
+ * One instruction with ModRM: `prefix` 0, 0x66, 0xf2 or 0xf3; `map` 1, 0x0f, 0x38 or 0x3a; size in
+ * bytes gives REX.W and the 66 prefix. `byte_regs` forces REX so that 4 to 7 are SPL to DIL.
+ */
+struct encoding {
+	uint8_t prefix, map, opcode, size;
+	bool byte_regs;
+};
+void emit_reg(struct emitter *e, struct encoding encoding, unsigned reg, unsigned rm);
+void emit_mem(struct emitter *e, struct encoding encoding, unsigned reg, struct host_memory m);
+
+/* The usual ones; size 4 or 8 where given. */
+void emit_mov(struct emitter *e, unsigned size, unsigned to, unsigned from);
+void emit_mov_imm(struct emitter *e, unsigned to, uint64_t value); /* flags stay */
+void emit_load(struct emitter *e, unsigned size, unsigned to, struct host_memory m);
+void emit_store(struct emitter *e, unsigned size, struct host_memory m, unsigned from);
+void emit_store_imm(struct emitter *e, unsigned size, struct host_memory m, int32_t value);
+void emit_lea(struct emitter *e, unsigned size, unsigned to, struct host_memory m);
+void emit_alu(struct emitter *e, enum alu op, unsigned size, unsigned to, struct host_memory m);
+void emit_alu_imm(struct emitter *e, enum alu op, unsigned size, unsigned to, int32_t value);
+void emit_alu_mem_imm(struct emitter *e, enum alu op, unsigned size, struct host_memory m,
+		      int32_t value);
+void emit_shift(struct emitter *e, enum shift op, unsigned size, unsigned to, unsigned count);
+void emit_push_flags_to(struct emitter *e, struct host_memory m); /* PUSHF, POP m */
+void emit_pop_flags_from(struct emitter *e, struct host_memory m);
+
+/* Branches. A forward jump returns its place for emit_land(). */
+uint8_t *emit_jcc(struct emitter *e, enum condition cc);
+uint8_t *emit_jmp(struct emitter *e);
+void emit_land(struct emitter *e, uint8_t *place);            /* the jump leads here */
+void emit_jmp_to(struct emitter *e, const uint8_t *run);      /* absolute run address */
+void emit_call_to(struct emitter *e, const void *function);   /* through RAX */
+void emit_jmp_reg(struct emitter *e, unsigned reg);
+const uint8_t *emit_here(const struct emitter *e);            /* run address of the next byte */
+
+#endif

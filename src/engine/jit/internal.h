@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * Inside the translator.
+ *
+ * Host registers: RAX RCX RDX RBX RBP RSI RDI R8-R12 hold the guest's of the same name, R13 the
+ * guest's RSP. R14 and R15 are ours; the guest's R13-R15 stay in vcpu.gpr. RSP is the host's stack,
+ * GS the vCPU.
+ */
+#ifndef JIT_INTERNAL_H
+#define JIT_INTERNAL_H
+
+#include "engine/decode/ops.h"
+#include "engine/jit/emit.h"
+#include "engine/jit/jit.h"
+#include "base/port.h"
+
+#define GS(member) at_gs(offsetof(struct vcpu, member))
+
+enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, JUMP_ENTRIES = 4096, CACHE_BYTES = 32 << 20,
+       MAX_BLOCKS = 1 << 16, MAX_SINGLES = 1 << 18, MAX_LINKS = 2, NOT_LINKED = 0,
+       ROOM_FOR_ONE = 24 << 10 };
+
+/* An instruction the interpreter does for us: as decoded, and a stop behind it. */
+struct jit_single {
+	struct insn insn[2];
+	uint64_t block_rip;
+};
+
+struct jit_link {
+	uint8_t *place;       /* the 4-byte displacement, writable view */
+	uint64_t target;
+	bool flags_in_host;
+};
+
+struct jit_block {
+	uint64_t rip;
+	uint32_t mode, stamp;
+	const uint32_t *page_code;
+	const uint8_t *entry;       /* flags in vcpu.jit_flags if needed at all */
+	const uint8_t *entry_flags; /* flags in EFLAGS */
+	const uint8_t *entry_any;   /* from the jump table: checks the mode */
+	struct jit_link link[MAX_LINKS];
+};
+
+struct jump_entry {
+	uint64_t key; /* RIP ^ generation << 48 */
+	const uint8_t *code;
+};
+
+struct jit {
+	struct port_code code;
+	size_t used, after_thunks;
+	const uint8_t *enter, *leave, *leave_rip, *single_thunk;
+	struct jit_block *blocks;
+	unsigned block_count;
+	struct jit_single *singles;
+	unsigned single_count;
+	struct jit_counters counters;
+	struct jump_entry jump[JUMP_ENTRIES];
+};
+
+/* translate.c */
+struct translation {
+	struct emitter e;
+	struct vcpu *c;
+	struct jit *jit;
+	const struct jit_source *source;
+	struct jit_block *block;
+	bool flags_in_host, flags_in_memory;
+	uint16_t live_after; /* status flags somebody will read after the current instruction */
+	uint16_t live_before;
+	unsigned links;
+	struct slow_path *slow;
+	unsigned slow_count;
+};
+
+struct slow_path {
+	uint8_t *from[2];   /* jumps that lead here */
+	unsigned froms;
+	const uint8_t *resume;
+	struct jit_single *single;
+	bool flags_to_host; /* the fast path continues with flags in EFLAGS */
+};
+
+/* Translates one instruction natively; false: nothing was emitted. */
+bool native_insn(struct translation *t, const struct insn *i, const struct op_info *info);
+
+/* Shared pieces. */
+void need_flags_in_host(struct translation *t);
+void clobber_flags(struct translation *t); /* ours are about to overwrite EFLAGS */
+void flags_now_in_host(struct translation *t);
+/* The host address of the operand in T0. EFLAGS are clobbered, T1 too. */
+void host_address(struct translation *t, const struct insn *i, unsigned size, bool write);
+void host_address_of_stack(struct translation *t, const struct insn *i, int32_t offset, unsigned size,
+			   bool write);
+void host_address_of_frame(struct translation *t, const struct insn *i); /* [RBP], 8 bytes, read */
+/* The linear address in `to` (T0); may use T1; EFLAGS clobbered only with an FS or GS segment. */
+void guest_address(struct translation *t, const struct insn *i, unsigned to);
+int host_of(unsigned guest); /* -1: in memory */
+unsigned use_gpr(struct translation *t, unsigned guest, unsigned temp, bool load);
+void put_gpr(struct translation *t, unsigned guest, unsigned host);
+struct host_memory gpr_slot(unsigned guest);
+/* Ends of blocks. */
+void exit_direct(struct translation *t, uint64_t target);
+void exit_indirect(struct translation *t); /* target in T1 */
+uint64_t insn_end(const struct translation *t, const struct insn *i);
+/* The current instruction's out-of-line way, for jumps of host_address; NULL before the first. */
+struct slow_path *slow_path_now(struct translation *t);
+
+/* native_branch.c */
+bool native_branch(struct translation *t, const struct insn *i, const struct op_info *info);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * The translator: hot blocks of 64-bit guest code as host code.
+ *
+ * Guest registers live in the host's (internal.h has the map), flags in the host's EFLAGS or, while
+ * something of ours needs those, in vcpu.jit_flags. Data goes through the vCPU's TLB by an inline
+ * check. Whatever is not translated, and every access that misses, is done by the interpreter's
+ * handler for that one instruction. Blocks jump to each other directly within a page, and through a
+ * table of recent targets elsewhere.
+ *
+ * A translation is for one linear RIP and mode, and good while its page's code number is what it was
+ * (vm.h, memslot.code): every entry into a block checks that, and vcpu.requests.
+ *
+ * Inexact in one way: status flags that the following code overwrites before reading may be stale
+ * when a memory access in between faults.
+ */
+#ifndef ENGINE_JIT_H
+#define ENGINE_JIT_H
+
+#include "engine/decode/insn.h"
+
+struct jit;
+struct jit_block;
+
+int jit_init(struct vcpu *c); /* 0 or -errno: the vCPU then interprets */
+void jit_fini(struct vcpu *c);
+/* All translations go: mode of memory changed wholesale, or the cache is full. */
+void jit_flush(struct vcpu *c);
+/* Linear addresses may lead elsewhere now: forgets the table of targets. */
+void jit_flush_lookup(struct vcpu *c);
+
+struct jit_source {
+	const struct insn *insns; /* decoded, without the sentinel */
+	unsigned count;
+	uint64_t rip;             /* linear, of the first byte; code segment base is 0 */
+	uint32_t mode;
+	const uint32_t *page_code;
+	uint32_t stamp;
+};
+/* NULL: not worth it, or no room (then everything was flushed; the next hot block starts anew). */
+struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source);
+/* True if `block` is (still) what runs at c->rip. */
+bool jit_matches(const struct vcpu *c, const struct jit_block *block);
+/*
+ * Runs it and what it leads to; c->rip is valid afterwards. Returns with a request, a stale or
+ * unknown target, or a stop after an instruction. May unwind.
+ */
+void jit_run(struct vcpu *c, struct jit_block *block);
+/* `block` is where the last jit_run() wanted to go: next time it goes there by itself. */
+void jit_arrived(struct vcpu *c, struct jit_block *block);
+
+struct jit_counters {
+	uint64_t blocks, bytes, flushes, runs, links, single;
+};
+const struct jit_counters *jit_counters(const struct vcpu *c);
+
+#endif

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * General-purpose instructions as host instructions: the same opcode with registers renamed and the
+ * memory operand replaced by its host address.
+ *
+ * Left to the interpreter: LOCK and XCHG with memory, DIV (its #DE), AH-BH, string instructions,
+ * 16-bit pushes, everything privileged, x87 and vectors.
+ */
+#include "engine/jit/internal.h"
+
+#include "base/bytes.h"
+
+/* What to encode. */
+struct plan {
+	struct encoding encoding;
+	unsigned extension;      /* ModRM.reg when it is no operand */
+	bool has_reg;
+	uint8_t imm_bytes;
+	bool reads_flags, writes_flags;
+};
+
+static bool is_high_byte(const struct insn *i, const struct op_info *info)
+{
+	return ((info->reg & FIELD_KIND) == FIELD_GPR8 && i->reg >= BYTE_AH) ||
+	       ((info->rm & FIELD_KIND) == FIELD_GPR8 && !insn_has_memory(i) && i->rm >= BYTE_AH);
+}
+
+static void write_imm(struct translation *t, const struct insn *i, unsigned bytes)
+{
+	emit_bytes(&t->e, &i->imm, bytes);
+}
+
+static void encode_registers(struct translation *t, const struct insn *i, const struct op_info *info,
+			     const struct plan *p)
+{
+	bool whole = p->encoding.size >= 4; /* 32-bit results clear the rest: no old value needed */
+	unsigned rm = use_gpr(t, i->rm, T0, !whole || info->rm & FIELD_READ);
+	unsigned reg = p->extension;
+
+	if (p->has_reg)
+		reg = use_gpr(t, i->reg, T1, !whole || info->reg & FIELD_READ);
+	emit_reg(&t->e, p->encoding, reg, rm);
+	write_imm(t, i, p->imm_bytes);
+	if (info->rm & FIELD_WRITTEN)
+		put_gpr(t, i->rm, rm);
+	if (p->has_reg && info->reg & FIELD_WRITTEN)
+		put_gpr(t, i->reg, reg);
+}
+
+static void encode_memory(struct translation *t, const struct insn *i, const struct op_info *info,
+			  const struct plan *p)
+{
+	bool whole = p->encoding.size >= 4;
+	unsigned bytes = op_memory_bytes(info, i, true), reg = p->extension;
+
+	host_address(t, i, bytes, info->rm & FIELD_WRITTEN);
+	if (p->has_reg)
+		reg = use_gpr(t, i->reg, T1, !whole || info->reg & FIELD_READ);
+	if (p->reads_flags)
+		need_flags_in_host(t);
+	emit_mem(&t->e, p->encoding, reg, at_register(T0, 0));
+	write_imm(t, i, p->imm_bytes);
+	if (p->has_reg && info->reg & FIELD_WRITTEN)
+		put_gpr(t, i->reg, reg);
+}
+
+static bool encode(struct translation *t, const struct insn *i, const struct op_info *info,
+		   const struct plan *p)
+{
+	if (is_high_byte(i, info) || i->prefix & PREFIX_LOCK)
+		return false;
+	if (insn_has_memory(i)) {
+		encode_memory(t, i, info, p);
+	} else {
+		if (p->reads_flags)
+			need_flags_in_host(t);
+		encode_registers(t, i, info, p);
+	}
+	if (p->writes_flags)
+		flags_now_in_host(t);
+	return true;
+}
+
+static struct plan plan_for(const struct insn *i, const struct op_info *info)
+{
+	static const uint8_t maps[] = { [MAP_1] = 1, [MAP_0F] = 0x0f, [MAP_0F38] = 0x38,
+					[MAP_0F3A] = 0x3a };
+	struct plan p = {
+		.encoding = { .map = maps[info->map], .opcode = info->opcode, .size = i->opsize },
+		.has_reg = info->reg & FIELD_KIND,
+		.extension = i->modrm >> 3 & 7,
+		.reads_flags = info->flags_read,
+		.writes_flags = info->flags_written | info->flags_undefined,
+	};
+
+	p.encoding.byte_regs = (info->reg & FIELD_KIND) == FIELD_GPR8 ||
+			       (info->rm & FIELD_KIND) == FIELD_GPR8;
+	if (info->imm == IMM_8 || info->imm == IMM_U8)
+		p.imm_bytes = 1;
+	else if (info->imm == IMM_Z)
+		p.imm_bytes = MIN(i->opsize, 4);
+	return p;
+}
+
+/* ALU on the accumulator: the same as group 80/81 on register 0. */
+static bool accumulator_imm(struct translation *t, const struct insn *i, const struct op_info *info)
+{
+	unsigned bytes = MIN(i->opsize, 4);
+	struct encoding enc = { .map = 1, .opcode = info->opcode, .size = i->opsize };
+
+	if (info->flags_read)
+		need_flags_in_host(t);
+	/* RAX is RAX: the encoding stands as it is. */
+	if (enc.size == 2)
+		emit_u8(&t->e, 0x66);
+	if (enc.size == 8)
+		emit_u8(&t->e, 0x48);
+	emit_u8(&t->e, info->opcode);
+	write_imm(t, i, bytes);
+	flags_now_in_host(t);
+	return true;
+}
+
+static bool move_imm(struct translation *t, const struct insn *i)
+{
+	if (i->opsize >= 4) {
+		uint64_t value = i->opsize == 4 ? (uint32_t)i->imm : i->imm;
+		int host = host_of(i->rm);
+
+		emit_mov_imm(&t->e, host < 0 ? T0 : (unsigned)host, value);
+		if (host < 0)
+			put_gpr(t, i->rm, T0);
+		return true;
+	}
+	return false;
+}
+
+static bool load_address(struct translation *t, const struct insn *i)
+{
+	int host = host_of(i->reg);
+	unsigned to = host < 0 ? T0 : (unsigned)host;
+	struct insn plain = *i;
+
+	plain.seg = DS; /* LEA knows no segments */
+	guest_address(t, &plain, T0);
+	emit_mov(&t->e, MAX(i->opsize, 4), to, T0);
+	put_gpr(t, i->reg, to);
+	return i->opsize >= 4;
+}
+
+static bool exchange(struct translation *t, const struct insn *i, const struct op_info *info)
+{
+	unsigned other = i->rm, own = info->opcode == 0x87 ? i->reg : RAX;
+	unsigned a, b;
+
+	if (i->opsize < 4 || (info->opcode == 0x87 && insn_has_memory(i)))
+		return false;
+	a = use_gpr(t, own, T0, true);
+	b = use_gpr(t, other, T1, true);
+	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x87, .size = i->opsize }, a, b);
+	put_gpr(t, own, a);
+	put_gpr(t, other, b);
+	return true;
+}
+
+static bool push(struct translation *t, const struct insn *i, const struct op_info *info)
+{
+	if (i->opsize != 8)
+		return false;
+	if (info->opcode == 0xff) {
+		host_address(t, i, 8, false);
+		emit_load(&t->e, 8, T1, at_register(T0, 0));
+		emit_store(&t->e, 8, GS(jit_scratch), T1);
+		host_address_of_stack(t, i, -8, 8, true);
+		emit_load(&t->e, 8, T1, GS(jit_scratch));
+		emit_store(&t->e, 8, at_register(T0, 0), T1);
+	} else {
+		host_address_of_stack(t, i, -8, 8, true);
+		if (info->opcode == 0x68 || info->opcode == 0x6a)
+			emit_store_imm(&t->e, 8, at_register(T0, 0), (int32_t)i->imm);
+		else
+			emit_store(&t->e, 8, at_register(T0, 0), use_gpr(t, i->rm, T1, true));
+	}
+	emit_lea(&t->e, 8, GUEST_RSP, at_register(GUEST_RSP, -8));
+	return true;
+}
+
+static bool pop(struct translation *t, const struct insn *i)
+{
+	int host = host_of(i->rm);
+
+	if (i->opsize != 8 || i->rm == RSP)
+		return false;
+	host_address_of_stack(t, i, 0, 8, false);
+	emit_load(&t->e, 8, host < 0 ? T0 : (unsigned)host, at_register(T0, 0));
+	if (host < 0)
+		put_gpr(t, i->rm, T0);
+	emit_lea(&t->e, 8, GUEST_RSP, at_register(GUEST_RSP, 8));
+	return true;
+}
+
+static bool leave(struct translation *t, const struct insn *i)
+{
+	if (i->opsize != 8)
+		return false;
+	host_address_of_frame(t, i);
+	emit_lea(&t->e, 8, GUEST_RSP, at_register(H_RBP, 8));
+	emit_load(&t->e, 8, H_RBP, at_register(T0, 0));
+	return true;
+}
+
+/* Count in CL or immediate. A count of zero leaves the flags: they must be there before. */
+static bool shift(struct translation *t, const struct insn *i, const struct op_info *info)
+{
+	struct plan p = plan_for(i, info);
+
+	p.extension = i->modrm >> 3 & 7;
+	if (p.extension == 6)
+		p.extension = 4;
+	p.has_reg = false;
+	p.reads_flags = true;
+	if (info->opcode == 0xc0 || info->opcode == 0xc1)
+		p.imm_bytes = 1;
+	else
+		p.imm_bytes = 0;
+	return encode(t, i, info, &p);
+}
+
+/* MUL and IMUL with one operand: RDX:RAX are at home. */
+static bool multiply_wide(struct translation *t, const struct insn *i, const struct op_info *info)
+{
+	struct plan p = plan_for(i, info);
+
+	p.has_reg = false;
+	p.encoding.byte_regs = i->opsize == 1;
+	return encode(t, i, info, &p);
+}
+
+static bool unary_group(struct translation *t, const struct insn *i, const struct op_info *info)
+{
+	struct plan p = plan_for(i, info);
+	unsigned n = i->modrm >> 3 & 7;
+
+	p.has_reg = false;
+	if (n <= 1) {
+		p.extension = 0;
+		p.imm_bytes = MIN(i->opsize, 4);
+	} else if (n == 4 || n == 5) {
+		return multiply_wide(t, i, info);
+	} else if (n >= 6) {
+		return false; /* DIV, IDIV */
+	} else {
+		p.imm_bytes = 0;
+		p.writes_flags = n == 3;
+	}
+	return encode(t, i, info, &p);
+}
+
+static bool one_byte(struct translation *t, const struct insn *i, const struct op_info *info)
+{
+	unsigned op = info->opcode, n = i->modrm >> 3 & 7;
+	struct plan p = plan_for(i, info);
+
+	if (op < 0x40 && (op & 7) < 4)
+		return encode(t, i, info, &p);
+	if (op < 0x40)
+		return (op & 7) == 5 || (op & 7) == 4 ? accumulator_imm(t, i, info) : false;
+	switch (op) {
+	case 0x50 ... 0x57:
+	case 0x68:
+	case 0x6a:
+		return push(t, i, info);
+	case 0x58 ... 0x5f:
+		return pop(t, i);
+	case 0x69:
+	case 0x6b:
+	case 0x84 ... 0x85:
+	case 0x88 ... 0x8b:
+		return encode(t, i, info, &p);
+	case 0x63:
+		return i->opsize >= 4 && encode(t, i, info, &p);
+	case 0x80 ... 0x81:
+	case 0x83:
+		p.has_reg = false;
+		return encode(t, i, info, &p);
+	case 0x87:
+	case 0x91 ... 0x97:
+		return exchange(t, i, info);
+	case 0x8d:
+		return i->opsize >= 4 && load_address(t, i);
+	case 0x90:
+		return i->rm == RAX; /* NOP, PAUSE */
+	case 0x98 ... 0x99: /* CBW, CWD families: RAX and RDX are at home */
+		if (i->opsize == 2)
+			emit_u8(&t->e, 0x66);
+		if (i->opsize == 8)
+			emit_u8(&t->e, 0x48);
+		emit_u8(&t->e, op);
+		return true;
+	case 0xa8 ... 0xa9:
+		return accumulator_imm(t, i, info);
+	case 0xb8 ... 0xbf:
+		return move_imm(t, i);
+	case 0xc0 ... 0xc1:
+	case 0xd0 ... 0xd3:
+		/* RCL and RCR read the carry, as all shifts are treated. */
+		return shift(t, i, info);
+	case 0xc6 ... 0xc7:
+		p.has_reg = false;
+		p.extension = 0;
+		return encode(t, i, info, &p);
+	case 0xc9:
+		return leave(t, i);
+	case 0xf6 ... 0xf7:
+		return unary_group(t, i, info);
+	case 0xfe ... 0xff:
+		if (n <= 1) {
+			p.has_reg = false;
+			p.reads_flags = true; /* CF stays */
+			return encode(t, i, info, &p);
+		}
+		return op == 0xff && n == 6 && insn_has_memory(i) && push(t, i, info);
+	default:
+		return false;
+	}
+}
+
+/* BT and friends with a register, or with an immediate bit number. */
+static bool bit_test(struct translation *t, const struct insn *i, const struct op_info *info)
+{
+	struct plan p = plan_for(i, info);
+
+	if (insn_has_memory(i) && info->opcode != 0xba)
+		return false; /* the bit offset reaches beyond the operand */
+	p.reads_flags = true;
+	p.has_reg = info->opcode != 0xba;
+	p.imm_bytes = info->opcode == 0xba;
+	return encode(t, i, info, &p);
+}
+
+static bool two_bytes(struct translation *t, const struct insn *i, const struct op_info *info)
+{
+	struct plan p = plan_for(i, info);
+	unsigned op = info->opcode;
+
+	switch (op) {
+	case 0x0d:
+	case 0x18 ... 0x1f:
+		return !(info->rm & (FIELD_WRITTEN | FIELD_READ)); /* hints and NOPs */
+	case 0x40 ... 0x4f:
+		/* the destination keeps its value when the condition is false */
+		return i->opsize >= 4 && host_of(i->reg) >= 0 && encode(t, i, info, &p);
+	case 0x90 ... 0x9f:
+		p.has_reg = false;
+		p.extension = 0;
+		p.encoding.byte_regs = true;
+		p.encoding.size = 1;
+		return encode(t, i, info, &p);
+	case 0xa3:
+	case 0xab:
+	case 0xb3:
+	case 0xbb:
+	case 0xba:
+		return bit_test(t, i, info);
+	case 0xa4:
+	case 0xac:
+		p.imm_bytes = 1;
+		p.reads_flags = true;
+		return encode(t, i, info, &p);
+	case 0xa5:
+	case 0xad:
+		p.reads_flags = true;
+		return encode(t, i, info, &p);
+	case 0xaf:
+	case 0xb6 ... 0xb7:
+	case 0xbe ... 0xbf:
+		return encode(t, i, info, &p);
+	case 0xb8:
+		p.encoding.prefix = 0xf3;
+		return encode(t, i, info, &p);
+	case 0xbc ... 0xbd: /* BSF, BSR, TZCNT, LZCNT */
+		p.encoding.prefix = info->mnemonic[0] == 't' || info->mnemonic[0] == 'l' ? 0xf3 : 0;
+		p.reads_flags = true;
+		return host_of(i->reg) >= 0 && encode(t, i, info, &p);
+	case 0xc8 ... 0xcf: {
+		unsigned reg = use_gpr(t, i->rm, T0, true);
+
+		if (i->opsize < 4)
+			return false;
+		if (i->opsize == 8 || reg > 7)
+			emit_u8(&t->e, 0x40 | (i->opsize == 8) << 3 | reg >> 3);
+		emit_u8(&t->e, 0x0f);
+		emit_u8(&t->e, 0xc8 | (reg & 7));
+		put_gpr(t, i->rm, reg);
+		return true;
+	}
+	default:
+		return false;
+	}
+}
+
+bool native_insn(struct translation *t, const struct insn *i, const struct op_info *info)
+{
+	if (info->encoding != LEGACY || info->flags & (OP_X87 | OP_VECTOR | OP_STRING | OP_CPL0 | OP_SYSTEM))
+		return false;
+	if (info->map == MAP_1)
+		return one_byte(t, i, info);
+	if (info->map == MAP_0F)
+		return two_bytes(t, i, info);
+	return false;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * Near branches of 64-bit code: they end a block.
+ *
+ * Left to the interpreter: LOOP, JRCXZ. A target that is not canonical faults at the target, not at
+ * the branch.
+ */
+#include "engine/jit/internal.h"
+
+static void jump_if(struct translation *t, const struct insn *i, unsigned condition)
+{
+	bool in_memory;
+	uint8_t *taken;
+
+	need_flags_in_host(t);
+	in_memory = t->flags_in_memory;
+	taken = emit_jcc(&t->e, condition);
+	exit_direct(t, insn_end(t, i));
+	emit_land(&t->e, taken);
+	t->flags_in_host = true;
+	t->flags_in_memory = in_memory;
+	exit_direct(t, t->source->rip + i->imm);
+}
+
+static void push_return(struct translation *t, const struct insn *i)
+{
+	uint64_t back = insn_end(t, i);
+
+	host_address_of_stack(t, i, -8, 8, true);
+	if ((int64_t)back == (int32_t)back) {
+		emit_store_imm(&t->e, 8, at_register(T0, 0), (int32_t)back);
+	} else {
+		emit_mov_imm(&t->e, T1, back);
+		emit_store(&t->e, 8, at_register(T0, 0), T1);
+	}
+	emit_lea(&t->e, 8, GUEST_RSP, at_register(GUEST_RSP, -8));
+}
+
+/* The target of FF /2 and /4 in T1. */
+static void load_target(struct translation *t, const struct insn *i)
+{
+	if (insn_has_memory(i)) {
+		host_address(t, i, 8, false);
+		emit_load(&t->e, 8, T1, at_register(T0, 0));
+	} else {
+		int host = host_of(i->rm);
+
+		if (host < 0)
+			emit_load(&t->e, 8, T1, gpr_slot(i->rm));
+		else
+			emit_mov(&t->e, 8, T1, (unsigned)host);
+	}
+}
+
+static bool indirect(struct translation *t, const struct insn *i)
+{
+	unsigned n = i->modrm >> 3 & 7;
+
+	if (n != 2 && n != 4)
+		return false;
+	load_target(t, i);
+	if (n == 2) {
+		emit_store(&t->e, 8, GS(jit_scratch), T1);
+		push_return(t, i);
+		emit_load(&t->e, 8, T1, GS(jit_scratch));
+	}
+	exit_indirect(t);
+	return true;
+}
+
+static void return_near(struct translation *t, const struct insn *i, unsigned extra)
+{
+	host_address_of_stack(t, i, 0, 8, false);
+	emit_load(&t->e, 8, T1, at_register(T0, 0));
+	emit_lea(&t->e, 8, GUEST_RSP, at_register(GUEST_RSP, (int32_t)(8 + extra)));
+	exit_indirect(t);
+}
+
+bool native_branch(struct translation *t, const struct insn *i, const struct op_info *info)
+{
+	if (info->encoding != LEGACY || i->opsize != 8 || info->map > MAP_0F)
+		return false;
+	if (info->map == MAP_0F) {
+		if ((info->opcode & 0xf0) != 0x80)
+			return false;
+		jump_if(t, i, info->opcode & 15);
+		return true;
+	}
+	switch (info->opcode) {
+	case 0x70 ... 0x7f:
+		jump_if(t, i, info->opcode & 15);
+		return true;
+	case 0xc2:
+		return_near(t, i, (uint16_t)i->imm);
+		return true;
+	case 0xc3:
+		return_near(t, i, 0);
+		return true;
+	case 0xe8:
+		push_return(t, i);
+		exit_direct(t, t->source->rip + i->imm);
+		return true;
+	case 0xe9:
+	case 0xeb:
+		exit_direct(t, t->source->rip + i->imm);
+		return true;
+	case 0xff:
+		return indirect(t, i);
+	default:
+		return false;
+	}
+}

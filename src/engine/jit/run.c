@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * Running translated code: the ways in and out, links between blocks, the table of targets.
+ *
+ * Everything here belongs to one vCPU and its thread. Code is written through one mapping and run
+ * through the other.
+ */
+#include "engine/jit/internal.h"
+
+#include "base/bytes.h"
+#include "engine/interp/flags.h"
+#include "engine/interp/interp.h"
+
+typedef void enter_fn(struct vcpu *c, const uint8_t *code);
+
+static const uint8_t saved_registers[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
+
+/* One instruction by the interpreter's handler. True: leave translated code, RIP is in the vCPU. */
+static int run_single(struct vcpu *c, struct jit_single *single)
+{
+	c->gpr[GPR_BLOCK] = single->block_rip;
+	c->insn = single->insn;
+	flags_load_status(c, (uint32_t)c->jit_flags);
+	c->jit->counters.single++;
+	c->jit_stop = false;
+	c->rip = single->block_rip + single->insn[1].start;
+	single->insn->exec(c, single->insn);
+	c->jit_flags = flags_status(c);
+	return c->jit_stop;
+}
+
+static void emit_spill(struct emitter *e)
+{
+	for (unsigned guest = 0; guest < 16; guest++)
+		if (host_of(guest) >= 0)
+			emit_store(e, 8, gpr_slot(guest), (unsigned)host_of(guest));
+}
+
+static void emit_reload(struct emitter *e)
+{
+	for (unsigned guest = 0; guest < 16; guest++)
+		if (host_of(guest) >= 0)
+			emit_load(e, 8, (unsigned)host_of(guest), gpr_slot(guest));
+}
+
+static void emit_stack(struct emitter *e, int32_t bytes)
+{
+	emit_lea(e, 8, H_RSP, at_register(H_RSP, bytes));
+}
+
+static void emit_push_pop(struct emitter *e, unsigned opcode, unsigned reg)
+{
+	if (reg > 7)
+		emit_u8(e, 0x41);
+	emit_u8(e, opcode | (reg & 7));
+}
+
+/* Translated code runs with RSP a multiple of 16, so that a call from it and one more word align. */
+static const uint8_t *emit_enter(struct emitter *e)
+{
+	const uint8_t *at = emit_here(e);
+
+	for (unsigned n = 0; n < ARRAY_LEN(saved_registers); n++)
+		emit_push_pop(e, 0x50, saved_registers[n]);
+	emit_stack(e, -8);
+	emit_mov(e, 8, T0, H_RSI);
+	emit_reload(e);
+	emit_jmp_reg(e, T0);
+	return at;
+}
+
+static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
+{
+	const uint8_t *leave_spilled;
+	uint8_t *stop, *spill;
+
+	jit->enter = emit_enter(e);
+	leave_spilled = emit_here(e);
+	emit_stack(e, 8);
+	for (unsigned n = ARRAY_LEN(saved_registers); n-- > 0;)
+		emit_push_pop(e, 0x58, saved_registers[n]);
+	emit_u8(e, 0xc3);
+
+	jit->leave = emit_here(e); /* T0: the link, T1: its target */
+	emit_store(e, 8, GS(jit_link), T0);
+	emit_store(e, 8, GS(rip), T1);
+	spill = emit_jmp(e);
+	jit->leave_rip = emit_here(e);
+	emit_store_imm(e, 8, GS(jit_link), 0);
+	emit_land(e, spill);
+	emit_spill(e);
+	emit_jmp_to(e, leave_spilled);
+
+	jit->single_thunk = emit_here(e); /* T1: the instruction */
+	emit_spill(e);
+	emit_mov_imm(e, H_RDI, (uintptr_t)c);
+	emit_mov(e, 8, H_RSI, T1);
+	emit_stack(e, -8);
+	emit_call_to(e, run_single);
+	emit_stack(e, 8);
+	emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x85, .size = 4 }, H_RAX, H_RAX);
+	stop = emit_jcc(e, CC_NE);
+	emit_reload(e);
+	emit_u8(e, 0xc3);
+	emit_land(e, stop);
+	emit_stack(e, 8); /* the return address */
+	emit_store_imm(e, 8, GS(jit_link), 0);
+	emit_jmp_to(e, leave_spilled);
+}
+
+int jit_init(struct vcpu *c)
+{
+	struct jit *jit = port_alloc_pages(sizeof(*jit));
+	struct emitter e;
+	int error;
+
+	if (!jit)
+		return -12;
+	jit->blocks = port_alloc_pages(MAX_BLOCKS * sizeof(*jit->blocks));
+	jit->singles = port_alloc_pages(MAX_SINGLES * sizeof(*jit->singles));
+	error = port_code_alloc(&jit->code, CACHE_BYTES);
+	if (error || !jit->blocks || !jit->singles) {
+		c->jit = jit;
+		jit_fini(c);
+		return error ? error : -12;
+	}
+	e = (struct emitter){ .out = jit->code.write, .begin = jit->code.write,
+			      .end = jit->code.write + PAGE_BYTES,
+			      .run_delta = jit->code.run - jit->code.write };
+	c->jit = jit;
+	c->jit_jump = jit->jump;
+	emit_thunks(jit, c, &e);
+	jit->after_thunks = jit->used = ALIGN_UP((size_t)(e.out - jit->code.write), 64);
+	jit_flush_lookup(c);
+	return 0;
+}
+
+void jit_fini(struct vcpu *c)
+{
+	struct jit *jit = c->jit;
+
+	if (!jit)
+		return;
+	if (jit->blocks)
+		port_free_pages(jit->blocks, MAX_BLOCKS * sizeof(*jit->blocks));
+	if (jit->singles)
+		port_free_pages(jit->singles, MAX_SINGLES * sizeof(*jit->singles));
+	if (jit->code.run)
+		port_code_free(&jit->code);
+	port_free_pages(jit, sizeof(*jit));
+	c->jit = NULL;
+}
+
+/* The generation is in the key's top 16 bits, where a canonical RIP has only copies of bit 47. */
+void jit_flush_lookup(struct vcpu *c)
+{
+	if (!c->jit)
+		return;
+	c->jit_key += BIT(48);
+	c->jit_link = NULL;
+	if (c->jit_key >> 48 == 0) {
+		c->jit_key = BIT(48);
+		memset(c->jit->jump, 0, sizeof(c->jit->jump));
+	}
+}
+
+void jit_flush(struct vcpu *c)
+{
+	struct jit *jit = c->jit;
+
+	if (!jit)
+		return;
+	jit->used = jit->after_thunks;
+	jit->block_count = 0;
+	jit->single_count = 0;
+	jit->counters.flushes++;
+	c->jit_epoch++;
+	memset(jit->jump, 0, sizeof(jit->jump));
+	jit_flush_lookup(c);
+}
+
+bool jit_matches(const struct vcpu *c, const struct jit_block *block)
+{
+	return block->rip == c->rip && block->mode == c->mode &&
+	       __atomic_load_n(block->page_code, __ATOMIC_RELAXED) == block->stamp;
+}
+
+void jit_run(struct vcpu *c, struct jit_block *block)
+{
+	struct jit *jit = c->jit;
+
+	jit->counters.runs++;
+	c->jit_flags = flags_status(c);
+	((enter_fn *)(uintptr_t)jit->enter)(c, block->entry);
+	flags_load_status(c, (uint32_t)c->jit_flags);
+}
+
+void jit_arrived(struct vcpu *c, struct jit_block *block)
+{
+	struct jit_link *link = c->jit_link;
+	struct jump_entry *e = &c->jit->jump[block->rip & (JUMP_ENTRIES - 1)];
+
+	*e = (struct jump_entry){ block->rip ^ c->jit_key, block->entry_any };
+	if (!link || link->target != block->rip)
+		return;
+	/* Same page, and the page's mapping cannot have changed within a run: see exit_direct. */
+	store_le32(link->place, (uint32_t)((link->flags_in_host ? block->entry_flags : block->entry) -
+					   (link->place + 4 + (c->jit->code.run - c->jit->code.write))));
+	c->jit_link = NULL;
+	c->jit->counters.links++;
+}
+
+const struct jit_counters *jit_counters(const struct vcpu *c)
+{
+	return &c->jit->counters;
+}
