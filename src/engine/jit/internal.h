@@ -60,7 +60,7 @@ struct jit {
 };
 
 /* translate.c */
-struct translation {
+struct translator {
 	struct emitter e;
 	struct vcpu *c;
 	struct jit *jit;
@@ -83,31 +83,31 @@ struct slow_path {
 };
 
 /* Translates one instruction natively; false: nothing was emitted. */
-bool native_insn(struct translation *t, const struct insn *i, const struct op_info *info);
+bool native_insn(struct translator *t, const struct insn *i, const struct op_info *info);
 
 /* Shared pieces. */
-void need_flags_in_host(struct translation *t);
-void clobber_flags(struct translation *t); /* ours are about to overwrite EFLAGS */
-void flags_now_in_host(struct translation *t);
+void need_flags_in_host(struct translator *t);
+void clobber_flags(struct translator *t); /* ours are about to overwrite EFLAGS */
+void flags_now_in_host(struct translator *t);
 /* The host address of the operand in T0. EFLAGS are clobbered, T1 too. */
-void host_address(struct translation *t, const struct insn *i, unsigned size, bool write);
-void host_address_of_stack(struct translation *t, const struct insn *i, int32_t offset, unsigned size,
+void host_address(struct translator *t, const struct insn *i, unsigned size, bool write);
+void host_address_of_stack(struct translator *t, const struct insn *i, int32_t offset, unsigned size,
 			   bool write);
-void host_address_of_frame(struct translation *t, const struct insn *i); /* [RBP], 8 bytes, read */
+void host_address_of_frame(struct translator *t, const struct insn *i); /* [RBP], 8 bytes, read */
 /* The linear address in `to` (T0); may use T1; EFLAGS clobbered only with an FS or GS segment. */
-void guest_address(struct translation *t, const struct insn *i, unsigned to);
+void guest_address(struct translator *t, const struct insn *i, unsigned to);
 int host_of(unsigned guest); /* -1: in memory */
-unsigned use_gpr(struct translation *t, unsigned guest, unsigned temp, bool load);
-void put_gpr(struct translation *t, unsigned guest, unsigned host);
+unsigned use_gpr(struct translator *t, unsigned guest, unsigned temp, bool load);
+void put_gpr(struct translator *t, unsigned guest, unsigned host);
 struct host_memory gpr_slot(unsigned guest);
 /* Ends of blocks. */
-void exit_direct(struct translation *t, uint64_t target);
-void exit_indirect(struct translation *t); /* target in T1 */
-uint64_t insn_end(const struct translation *t, const struct insn *i);
+void exit_direct(struct translator *t, uint64_t target);
+void exit_indirect(struct translator *t); /* target in T1 */
+uint64_t insn_end(const struct translator *t, const struct insn *i);
 /* The current instruction's out-of-line way, for jumps of host_address; NULL before the first. */
-struct slow_path *slow_path_now(struct translation *t);
+struct slow_path *slow_path_now(struct translator *t);
 
 /* native_branch.c */
-bool native_branch(struct translation *t, const struct insn *i, const struct op_info *info);
+bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info);
 
 #endif

@@ -25,12 +25,12 @@ static bool is_high_byte(const struct insn *i, const struct op_info *info)
 	       ((info->rm & FIELD_KIND) == FIELD_GPR8 && !insn_has_memory(i) && i->rm >= BYTE_AH);
 }
 
-static void write_imm(struct translation *t, const struct insn *i, unsigned bytes)
+static void write_imm(struct translator *t, const struct insn *i, unsigned bytes)
 {
 	emit_bytes(&t->e, &i->imm, bytes);
 }
 
-static void encode_registers(struct translation *t, const struct insn *i, const struct op_info *info,
+static void encode_registers(struct translator *t, const struct insn *i, const struct op_info *info,
 			     const struct plan *p)
 {
 	bool whole = p->encoding.size >= 4; /* 32-bit results clear the rest: no old value needed */
@@ -47,7 +47,7 @@ static void encode_registers(struct translation *t, const struct insn *i, const 
 		put_gpr(t, i->reg, reg);
 }
 
-static void encode_memory(struct translation *t, const struct insn *i, const struct op_info *info,
+static void encode_memory(struct translator *t, const struct insn *i, const struct op_info *info,
 			  const struct plan *p)
 {
 	bool whole = p->encoding.size >= 4;
@@ -64,7 +64,7 @@ static void encode_memory(struct translation *t, const struct insn *i, const str
 		put_gpr(t, i->reg, reg);
 }
 
-static bool encode(struct translation *t, const struct insn *i, const struct op_info *info,
+static bool encode(struct translator *t, const struct insn *i, const struct op_info *info,
 		   const struct plan *p)
 {
 	if (is_high_byte(i, info) || i->prefix & PREFIX_LOCK)
@@ -103,7 +103,7 @@ static struct plan plan_for(const struct insn *i, const struct op_info *info)
 }
 
 /* ALU on the accumulator: the same as group 80/81 on register 0. */
-static bool accumulator_imm(struct translation *t, const struct insn *i, const struct op_info *info)
+static bool accumulator_imm(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	unsigned bytes = MIN(i->opsize, 4);
 	struct encoding enc = { .map = 1, .opcode = info->opcode, .size = i->opsize };
@@ -121,7 +121,7 @@ static bool accumulator_imm(struct translation *t, const struct insn *i, const s
 	return true;
 }
 
-static bool move_imm(struct translation *t, const struct insn *i)
+static bool move_imm(struct translator *t, const struct insn *i)
 {
 	if (i->opsize >= 4) {
 		uint64_t value = i->opsize == 4 ? (uint32_t)i->imm : i->imm;
@@ -135,7 +135,7 @@ static bool move_imm(struct translation *t, const struct insn *i)
 	return false;
 }
 
-static bool load_address(struct translation *t, const struct insn *i)
+static bool load_address(struct translator *t, const struct insn *i)
 {
 	int host = host_of(i->reg);
 	unsigned to = host < 0 ? T0 : (unsigned)host;
@@ -148,7 +148,7 @@ static bool load_address(struct translation *t, const struct insn *i)
 	return i->opsize >= 4;
 }
 
-static bool exchange(struct translation *t, const struct insn *i, const struct op_info *info)
+static bool exchange(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	unsigned other = i->rm, own = info->opcode == 0x87 ? i->reg : RAX;
 	unsigned a, b;
@@ -163,7 +163,7 @@ static bool exchange(struct translation *t, const struct insn *i, const struct o
 	return true;
 }
 
-static bool push(struct translation *t, const struct insn *i, const struct op_info *info)
+static bool push(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	if (i->opsize != 8)
 		return false;
@@ -185,7 +185,7 @@ static bool push(struct translation *t, const struct insn *i, const struct op_in
 	return true;
 }
 
-static bool pop(struct translation *t, const struct insn *i)
+static bool pop(struct translator *t, const struct insn *i)
 {
 	int host = host_of(i->rm);
 
@@ -199,7 +199,7 @@ static bool pop(struct translation *t, const struct insn *i)
 	return true;
 }
 
-static bool leave(struct translation *t, const struct insn *i)
+static bool leave(struct translator *t, const struct insn *i)
 {
 	if (i->opsize != 8)
 		return false;
@@ -210,7 +210,7 @@ static bool leave(struct translation *t, const struct insn *i)
 }
 
 /* Count in CL or immediate. A count of zero leaves the flags: they must be there before. */
-static bool shift(struct translation *t, const struct insn *i, const struct op_info *info)
+static bool shift(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	struct plan p = plan_for(i, info);
 
@@ -227,7 +227,7 @@ static bool shift(struct translation *t, const struct insn *i, const struct op_i
 }
 
 /* MUL and IMUL with one operand: RDX:RAX are at home. */
-static bool multiply_wide(struct translation *t, const struct insn *i, const struct op_info *info)
+static bool multiply_wide(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	struct plan p = plan_for(i, info);
 
@@ -236,7 +236,7 @@ static bool multiply_wide(struct translation *t, const struct insn *i, const str
 	return encode(t, i, info, &p);
 }
 
-static bool unary_group(struct translation *t, const struct insn *i, const struct op_info *info)
+static bool unary_group(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	struct plan p = plan_for(i, info);
 	unsigned n = i->modrm >> 3 & 7;
@@ -256,7 +256,7 @@ static bool unary_group(struct translation *t, const struct insn *i, const struc
 	return encode(t, i, info, &p);
 }
 
-static bool one_byte(struct translation *t, const struct insn *i, const struct op_info *info)
+static bool one_byte(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	unsigned op = info->opcode, n = i->modrm >> 3 & 7;
 	struct plan p = plan_for(i, info);
@@ -326,7 +326,7 @@ static bool one_byte(struct translation *t, const struct insn *i, const struct o
 }
 
 /* BT and friends with a register, or with an immediate bit number. */
-static bool bit_test(struct translation *t, const struct insn *i, const struct op_info *info)
+static bool bit_test(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	struct plan p = plan_for(i, info);
 
@@ -338,7 +338,7 @@ static bool bit_test(struct translation *t, const struct insn *i, const struct o
 	return encode(t, i, info, &p);
 }
 
-static bool two_bytes(struct translation *t, const struct insn *i, const struct op_info *info)
+static bool two_bytes(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	struct plan p = plan_for(i, info);
 	unsigned op = info->opcode;
@@ -399,7 +399,7 @@ static bool two_bytes(struct translation *t, const struct insn *i, const struct 
 	}
 }
 
-bool native_insn(struct translation *t, const struct insn *i, const struct op_info *info)
+bool native_insn(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	if (info->encoding != LEGACY || info->flags & (OP_X87 | OP_VECTOR | OP_STRING | OP_CPL0 | OP_SYSTEM))
 		return false;

@@ -7,7 +7,7 @@
  */
 #include "engine/jit/internal.h"
 
-static void jump_if(struct translation *t, const struct insn *i, unsigned condition)
+static void jump_if(struct translator *t, const struct insn *i, unsigned condition)
 {
 	bool in_memory;
 	uint8_t *taken;
@@ -22,7 +22,7 @@ static void jump_if(struct translation *t, const struct insn *i, unsigned condit
 	exit_direct(t, t->source->rip + i->imm);
 }
 
-static void push_return(struct translation *t, const struct insn *i)
+static void push_return(struct translator *t, const struct insn *i)
 {
 	uint64_t back = insn_end(t, i);
 
@@ -37,7 +37,7 @@ static void push_return(struct translation *t, const struct insn *i)
 }
 
 /* The target of FF /2 and /4 in T1. */
-static void load_target(struct translation *t, const struct insn *i)
+static void load_target(struct translator *t, const struct insn *i)
 {
 	if (insn_has_memory(i)) {
 		host_address(t, i, 8, false);
@@ -52,7 +52,7 @@ static void load_target(struct translation *t, const struct insn *i)
 	}
 }
 
-static bool indirect(struct translation *t, const struct insn *i)
+static bool indirect(struct translator *t, const struct insn *i)
 {
 	unsigned n = i->modrm >> 3 & 7;
 
@@ -68,7 +68,7 @@ static bool indirect(struct translation *t, const struct insn *i)
 	return true;
 }
 
-static void return_near(struct translation *t, const struct insn *i, unsigned extra)
+static void return_near(struct translator *t, const struct insn *i, unsigned extra)
 {
 	host_address_of_stack(t, i, 0, 8, false);
 	emit_load(&t->e, 8, T1, at_register(T0, 0));
@@ -76,7 +76,7 @@ static void return_near(struct translation *t, const struct insn *i, unsigned ex
 	exit_indirect(t);
 }
 
-bool native_branch(struct translation *t, const struct insn *i, const struct op_info *info)
+bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	if (info->encoding != LEGACY || i->opsize != 8 || info->map > MAP_0F)
 		return false;

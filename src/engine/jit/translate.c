@@ -27,7 +27,7 @@ struct host_memory gpr_slot(unsigned guest)
 	return at_gs(offsetof(struct vcpu, gpr) + 8 * guest);
 }
 
-unsigned use_gpr(struct translation *t, unsigned guest, unsigned temp, bool load)
+unsigned use_gpr(struct translator *t, unsigned guest, unsigned temp, bool load)
 {
 	int host = host_of(guest);
 
@@ -38,7 +38,7 @@ unsigned use_gpr(struct translation *t, unsigned guest, unsigned temp, bool load
 	return temp;
 }
 
-void put_gpr(struct translation *t, unsigned guest, unsigned host)
+void put_gpr(struct translator *t, unsigned guest, unsigned host)
 {
 	int home = host_of(guest);
 
@@ -49,7 +49,7 @@ void put_gpr(struct translation *t, unsigned guest, unsigned host)
 }
 
 /* Flags. */
-void need_flags_in_host(struct translation *t)
+void need_flags_in_host(struct translator *t)
 {
 	if (!t->flags_in_host) {
 		emit_pop_flags_from(&t->e, GS(jit_flags));
@@ -57,7 +57,7 @@ void need_flags_in_host(struct translation *t)
 	}
 }
 
-static void need_flags_in_memory(struct translation *t)
+static void need_flags_in_memory(struct translator *t)
 {
 	if (t->flags_in_host && !t->flags_in_memory) {
 		emit_push_flags_to(&t->e, GS(jit_flags));
@@ -65,21 +65,21 @@ static void need_flags_in_memory(struct translation *t)
 	}
 }
 
-void clobber_flags(struct translation *t)
+void clobber_flags(struct translator *t)
 {
 	if (t->live_before)
 		need_flags_in_memory(t);
 	t->flags_in_host = false;
 }
 
-void flags_now_in_host(struct translation *t)
+void flags_now_in_host(struct translator *t)
 {
 	t->flags_in_host = true;
 	t->flags_in_memory = false;
 }
 
 /* Addresses. */
-static void add_segment_base(struct translation *t, unsigned seg, unsigned to)
+static void add_segment_base(struct translator *t, unsigned seg, unsigned to)
 {
 	if (seg == FS || seg == GS) {
 		clobber_flags(t);
@@ -89,7 +89,7 @@ static void add_segment_base(struct translation *t, unsigned seg, unsigned to)
 	}
 }
 
-void guest_address(struct translation *t, const struct insn *i, unsigned to)
+void guest_address(struct translator *t, const struct insn *i, unsigned to)
 {
 	unsigned size = i->addrsize == 4 ? 4 : 8;
 	struct host_memory m = { .base = -1, .index = -1, .scale = i->scale };
@@ -110,7 +110,7 @@ void guest_address(struct translation *t, const struct insn *i, unsigned to)
 	add_segment_base(t, i->seg, to);
 }
 
-struct slow_path *slow_path_now(struct translation *t)
+struct slow_path *slow_path_now(struct translator *t)
 {
 	struct slow_path *s = &t->slow[t->slow_count];
 
@@ -118,7 +118,7 @@ struct slow_path *slow_path_now(struct translation *t)
 }
 
 /* T0 has the linear address; afterwards the host's. */
-static void check_tlb(struct translation *t, unsigned size, bool write)
+static void check_tlb(struct translator *t, unsigned size, bool write)
 {
 	struct slow_path *s = &t->slow[t->slow_count];
 	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
@@ -138,14 +138,14 @@ static void check_tlb(struct translation *t, unsigned size, bool write)
 	emit_alu(&t->e, ALU_ADD, 8, T0, at_register(T1, offsetof(struct tlb_entry, offset)));
 }
 
-void host_address(struct translation *t, const struct insn *i, unsigned size, bool write)
+void host_address(struct translator *t, const struct insn *i, unsigned size, bool write)
 {
 	clobber_flags(t);
 	guest_address(t, i, T0);
 	check_tlb(t, size, write);
 }
 
-void host_address_of_stack(struct translation *t, const struct insn *i, int32_t offset, unsigned size,
+void host_address_of_stack(struct translator *t, const struct insn *i, int32_t offset, unsigned size,
 			   bool write)
 {
 	clobber_flags(t);
@@ -153,14 +153,14 @@ void host_address_of_stack(struct translation *t, const struct insn *i, int32_t 
 	check_tlb(t, size, write);
 }
 
-void host_address_of_frame(struct translation *t, const struct insn *i)
+void host_address_of_frame(struct translator *t, const struct insn *i)
 {
 	clobber_flags(t);
 	emit_mov(&t->e, 8, T0, H_RBP);
 	check_tlb(t, 8, false);
 }
 
-uint64_t insn_end(const struct translation *t, const struct insn *i)
+uint64_t insn_end(const struct translator *t, const struct insn *i)
 {
 	return t->source->rip + i->start + i->length;
 }
@@ -170,7 +170,7 @@ static void stop_single(struct vcpu *c, const struct insn *i)
 {
 }
 
-static struct jit_single *new_single(struct translation *t, const struct insn *i)
+static struct jit_single *new_single(struct translator *t, const struct insn *i)
 {
 	struct jit_single *s = &t->jit->singles[t->jit->single_count];
 
@@ -185,7 +185,7 @@ static struct jit_single *new_single(struct translation *t, const struct insn *i
 	return s;
 }
 
-static void call_single(struct translation *t, struct jit_single *single)
+static void call_single(struct translator *t, struct jit_single *single)
 {
 	emit_mov_imm(&t->e, T1, (uintptr_t)single);
 	emit_u8(&t->e, 0xe8);
@@ -194,7 +194,7 @@ static void call_single(struct translation *t, struct jit_single *single)
 	t->e.out += 4;
 }
 
-static void interpret(struct translation *t, const struct insn *i)
+static void interpret(struct translator *t, const struct insn *i)
 {
 	need_flags_in_memory(t);
 	call_single(t, new_single(t, i));
@@ -203,7 +203,7 @@ static void interpret(struct translation *t, const struct insn *i)
 }
 
 /* The out-of-line ways of all instructions, behind the block. */
-static void emit_slow_paths(struct translation *t)
+static void emit_slow_paths(struct translator *t)
 {
 	for (unsigned k = 0; k < t->slow_count; k++) {
 		struct slow_path *s = &t->slow[k];
@@ -218,7 +218,7 @@ static void emit_slow_paths(struct translation *t)
 }
 
 /* Ends. */
-void exit_direct(struct translation *t, uint64_t target)
+void exit_direct(struct translator *t, uint64_t target)
 {
 	uint64_t from = t->source->rip;
 	bool same_page = (from & PAGE_MASK) == (target & PAGE_MASK);
@@ -243,7 +243,7 @@ void exit_direct(struct translation *t, uint64_t target)
 }
 
 /* The table of targets; T1 has the target, flags are in memory. */
-void exit_indirect(struct translation *t)
+void exit_indirect(struct translator *t)
 {
 	uint8_t *miss;
 
@@ -265,7 +265,7 @@ void exit_indirect(struct translation *t)
 }
 
 /* Requests, the VMM's wish to leave, and code that changed: back to the run loop. */
-static void emit_entry(struct translation *t)
+static void emit_entry(struct translator *t)
 {
 	const struct jit_source *s = t->source;
 	struct host_memory run_exit = at_register(T0, offsetof(struct kvm_run, immediate_exit));
@@ -329,7 +329,7 @@ static uint16_t flags_before(const struct insn *i, const struct op_info *info, u
 	return 0;
 }
 
-static void translate_insn(struct translation *t, const struct insn *i)
+static void translate_insn(struct translator *t, const struct insn *i)
 {
 	const struct op_info *info = op_info(i->op);
 	struct slow_path *s = &t->slow[t->slow_count];
@@ -353,13 +353,13 @@ static void translate_insn(struct translation *t, const struct insn *i)
 }
 
 /* After an instruction of the interpreter's that ends the block: it left RIP in the vCPU. */
-static void leave_after_interpreted(struct translation *t)
+static void leave_after_interpreted(struct translator *t)
 {
 	emit_load(&t->e, 8, T1, GS(rip));
 	exit_indirect(t);
 }
 
-static void translate_last(struct translation *t, const struct insn *i)
+static void translate_last(struct translator *t, const struct insn *i)
 {
 	const struct op_info *info = op_info(i->op);
 	struct slow_path *s = &t->slow[t->slow_count];
@@ -396,7 +396,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	struct jit *jit = c->jit;
 	struct slow_path slow[MAX_SLOW];
 	uint16_t live[65];
-	struct translation t = { .c = c, .jit = jit, .source = source, .slow = slow };
+	struct translator t = { .c = c, .jit = jit, .source = source, .slow = slow };
 	unsigned count = source->count;
 
 	if (jit->block_count == MAX_BLOCKS || jit->used + ROOM_FOR_ONE > jit->code.size ||
