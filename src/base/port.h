@@ -29,6 +29,9 @@ struct port_code {
 int port_code_alloc(struct port_code *code, size_t size); /* 0 or -errno */
 void port_code_free(struct port_code *code);
 
+/* What GS-relative addresses of generated code count from, on this thread. */
+void port_set_thread_base(void *base);
+
 uint64_t port_now_ns(void);  /* monotonic */
 uint64_t port_wall_ns(void); /* since 1970, UTC */
 /* How long the calling thread has waited for a processor in all; 0 where the host won't say. */

@@ -8,6 +8,7 @@
 #include "engine/api/object.h"
 #include "engine/fpu/fpu.h"
 #include "engine/interp/interp.h"
+#include "engine/jit/jit.h"
 #include "engine/irqchip/irqchip.h"
 #include "engine/mmu/mmu.h"
 #include "engine/sys/features.h"
@@ -44,6 +45,8 @@ static int parts_new(struct vcpu *c)
 	error = c->vm->irqchip ? lapic_create(c) : 0;
 	if (error)
 		goto undo_fpu;
+	if (c->vm->translator && jit_init(c))
+		port_log("no executable memory for the translator: vCPU %u interprets", c->id);
 	return 0;
 undo_fpu:
 	fpu_fini(c);
@@ -94,6 +97,7 @@ void vcpu_free(struct vcpu *c)
 	port_timer_free(c->signal_timer);
 	if (c->lapic)
 		lapic_free(c);
+	jit_fini(c);
 	fpu_fini(c);
 	interp_fini(c);
 	port_free_pages(c->run, KVM_ABI_RUN_BYTES);

@@ -18,6 +18,7 @@
 #include "engine/fpu/fpu.h"
 #include "engine/interp/address.h"
 #include "engine/interp/block.h"
+#include "engine/jit/jit.h"
 
 #include <errno.h>
 
@@ -85,6 +86,7 @@ void interp_fini(struct vcpu *c)
 void interp_flush_lookup(struct vcpu *c)
 {
 	c->blocks->epoch++;
+	jit_flush_lookup(c);
 	memset(c->blocks->seen, 0, sizeof(c->blocks->seen));
 }
 
@@ -116,6 +118,7 @@ void interp_flush(struct vcpu *c)
 	memset(cache->hash, 0, sizeof(cache->hash));
 	memset(cache->pages, 0, sizeof(cache->pages));
 	interp_flush_lookup(c);
+	jit_flush(c);
 	fpu_forget_stubs(c);
 }
 

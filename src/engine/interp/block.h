@@ -41,6 +41,9 @@ struct block {
 	gpa_t gpa2;                       /* second page of a crossing block, else as gpa's */
 	bool crosses;
 	uint8_t bytes, count;
+	uint16_t heat;      /* times run, until it is worth translating */
+	uint32_t jit_epoch; /* `translation` is good while it is the vCPU's */
+	struct jit_block *translation;
 	struct link link[LINK_COUNT];
 	struct insn insns[]; /* `count` and one that leaves the block */
 };

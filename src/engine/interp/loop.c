@@ -5,8 +5,10 @@
  * Handlers call each other by tail calls until the block ends and the last one returns here. What
  * followed a block last time is remembered in it; c->requests is looked at between blocks.
  */
+#include "base/port.h"
 #include "engine/interp/block.h"
 #include "engine/interp/interp.h"
+#include "engine/jit/jit.h"
 #include "engine/mmu/io.h"
 #include "engine/sys/sys.h"
 
@@ -64,19 +66,68 @@ static struct block *follow(struct vcpu *c, struct block *b, struct link *l)
 	return to;
 }
 
+enum { HOT = 40 };
+
+/* The block's translation for where and how it runs now; NULL: interpret it. */
+static struct jit_block *translation(struct vcpu *c, struct block *b)
+{
+	const uint32_t untranslatable = MODE_STEP | MODE_ALIGN;
+
+	if (b->translation && b->jit_epoch == c->jit_epoch && jit_matches(c, b->translation))
+		return b->translation;
+	if (++b->heat < HOT || !(c->mode & MODE_CODE64) || c->mode & untranslatable || b->crosses)
+		return NULL;
+	b->heat = 0;
+	b->translation = jit_translate(c, &(struct jit_source){ .insns = b->insns,
+								.count = b->count,
+								.rip = c->rip,
+								.mode = c->mode,
+								.page_code = b->number,
+								.stamp = b->stamp });
+	b->jit_epoch = c->jit_epoch;
+	return b->translation;
+}
+
+/*
+ * Runs `b`'s translation if it has one, and whatever that leads to. `looked_up`: in this epoch, so
+ * that flushing its page will be noticed; else translated code must not find it by itself.
+ */
+static ALWAYS_INLINE bool run_translated(struct vcpu *c, struct block *b, bool looked_up)
+{
+	struct jit_block *t = c->jit ? translation(c, b) : NULL;
+
+	if (!t)
+		return false;
+	if (looked_up)
+		jit_arrived(c, t);
+	jit_run(c, t);
+	io_commit(c);
+	return true;
+}
+
 /* Until something other than the next block is due. */
 static void run_chain(struct vcpu *c)
 {
 	struct block *b = code_block_find(c);
+	bool looked_up = true;
 
 	for (;;) {
 		struct link *l;
 
+		if (run_translated(c, b, looked_up)) {
+			if (must_return(c) || c->mode & MODE_STEP)
+				break;
+			b = code_block_find(c);
+			looked_up = true;
+			continue;
+		}
+		c->jit_link = NULL;
 		run_block(c, b);
 		l = &b->link[c->link];
 		if (unlikely(has_requests(c)) || c->link == LINK_NONE)
 			break;
-		b = likely(link_holds(c, l)) ? l->to : follow(c, b, l);
+		looked_up = !likely(link_holds(c, l));
+		b = looked_up ? follow(c, b, l) : l->to;
 	}
 	c->insn = NULL;
 }
@@ -123,6 +174,8 @@ void interp_run(struct vcpu *c)
 	else if (!(c->cr0 & CR0_PG))
 		interp_flush_lookup(c); /* see block.c */
 	c->can_unwind = true;
+	if (c->jit)
+		port_set_thread_base(c);
 	while (!must_return(c)) {
 		if (c->mode & MODE_STEP)
 			run_step(c);

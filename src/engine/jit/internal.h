@@ -29,6 +29,7 @@ struct jit_single {
 struct jit_link {
 	uint8_t *place;       /* the 4-byte displacement, writable view */
 	uint64_t target;
+	const uint32_t *page_code; /* of the block it leaves */
 	bool flags_in_host;
 };
 
@@ -106,6 +107,9 @@ void exit_indirect(struct translator *t); /* target in T1 */
 uint64_t insn_end(const struct translator *t, const struct insn *i);
 /* The current instruction's out-of-line way, for jumps of host_address; NULL before the first. */
 struct slow_path *slow_path_now(struct translator *t);
+
+/* run.c: behind an instruction done by the interpreter: translated code goes on. */
+op_fn jit_single_done;
 
 /* native_branch.c */
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info);

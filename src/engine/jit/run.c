@@ -22,11 +22,15 @@ static int run_single(struct vcpu *c, struct jit_single *single)
 	c->insn = single->insn;
 	flags_load_status(c, (uint32_t)c->jit_flags);
 	c->jit->counters.single++;
-	c->jit_stop = false;
-	c->rip = single->block_rip + single->insn[1].start;
+	c->jit_stop = true; /* unless it gets to the instruction behind it */
 	single->insn->exec(c, single->insn);
 	c->jit_flags = flags_status(c);
 	return c->jit_stop;
+}
+
+void jit_single_done(struct vcpu *c, const struct insn *i)
+{
+	c->jit_stop = false;
 }
 
 static void emit_spill(struct emitter *e)
@@ -201,9 +205,9 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	struct jump_entry *e = &c->jit->jump[block->rip & (JUMP_ENTRIES - 1)];
 
 	*e = (struct jump_entry){ block->rip ^ c->jit_key, block->entry_any };
-	if (!link || link->target != block->rip)
+	if (!link || link->target != block->rip || link->page_code != block->page_code)
 		return;
-	/* Same page, and the page's mapping cannot have changed within a run: see exit_direct. */
+	/* Whoever is in one block of a page was led to the right page: the other is there too. */
 	store_le32(link->place, (uint32_t)((link->flags_in_host ? block->entry_flags : block->entry) -
 					   (link->place + 4 + (c->jit->code.run - c->jit->code.write))));
 	c->jit_link = NULL;

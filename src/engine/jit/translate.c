@@ -2,10 +2,9 @@
 /*
  * A block of guest code into host code: flags, addresses, and the frame around each instruction.
  *
- * The inline TLB check, for linear address A in T0 and an entry E at tlb_now + index(A):
- * A ^ E.tag ^ generation is A's offset in its page when E is A's, and large when not; one compare
- * with 4096 - size catches misses, stale entries and page crossings. It clobbers EFLAGS, so status
- * flags that are still to be read are saved to vcpu.jit_flags first.
+ * The inline TLB check is mmu.h's: the page of an access's last byte with the generation against the
+ * tag at the first byte's place catches misses, stale entries and page crossings at once. It
+ * clobbers EFLAGS, so status flags that are still to be read are saved to vcpu.jit_flags first.
  */
 #include "engine/jit/internal.h"
 
@@ -129,11 +128,13 @@ static void check_tlb(struct translator *t, unsigned size, bool write)
 	emit_shift(&t->e, SHIFT_SHR, 4, T1, PAGE_SHIFT - 5);
 	emit_alu_imm(&t->e, ALU_AND, 4, T1, (TLB_ENTRIES - 1) << 5);
 	emit_alu(&t->e, ALU_ADD, 8, T1, GS(tlb_now));
-	emit_alu(&t->e, ALU_XOR, 8, T0, at_register(T1, (int32_t)tag));
-	emit_alu(&t->e, ALU_XOR, 8, T0, GS(tlb_generation));
-	emit_alu_imm(&t->e, ALU_CMP, 8, T0, (int32_t)(PAGE_BYTES - size));
+	if (size > 1)
+		emit_alu_imm(&t->e, ALU_ADD, 8, T0, (int32_t)size - 1);
+	emit_alu_imm(&t->e, ALU_AND, 8, T0, (int32_t)PAGE_MASK);
+	emit_alu(&t->e, ALU_OR, 8, T0, GS(tlb_generation));
+	emit_alu(&t->e, ALU_CMP, 8, T0, at_register(T1, (int32_t)tag));
 	if (s->froms < ARRAY_LEN(s->from))
-		s->from[s->froms++] = emit_jcc(&t->e, CC_A);
+		s->from[s->froms++] = emit_jcc(&t->e, CC_NE);
 	emit_load(&t->e, 8, T0, at_register(H_RSP, -8));
 	emit_alu(&t->e, ALU_ADD, 8, T0, at_register(T1, offsetof(struct tlb_entry, offset)));
 }
@@ -166,10 +167,6 @@ uint64_t insn_end(const struct translator *t, const struct insn *i)
 }
 
 /* Instructions for the interpreter. */
-static void stop_single(struct vcpu *c, const struct insn *i)
-{
-}
-
 static struct jit_single *new_single(struct translator *t, const struct insn *i)
 {
 	struct jit_single *s = &t->jit->singles[t->jit->single_count];
@@ -180,7 +177,7 @@ static struct jit_single *new_single(struct translator *t, const struct insn *i)
 	}
 	t->jit->single_count++;
 	s->insn[0] = *i;
-	s->insn[1] = (struct insn){ .exec = stop_single, .start = i->start + i->length };
+	s->insn[1] = (struct insn){ .exec = jit_single_done, .start = i->start + i->length };
 	s->block_rip = t->source->rip;
 	return s;
 }
@@ -231,7 +228,9 @@ void exit_direct(struct translator *t, uint64_t target)
 		exit_indirect(t);
 		return;
 	}
-	*link = (struct jit_link){ .target = target, .flags_in_host = t->flags_in_host };
+	*link = (struct jit_link){ .target = target,
+				   .page_code = t->source->page_code,
+				   .flags_in_host = t->flags_in_host };
 	place = emit_jmp(&t->e);
 	emit_land(&t->e, place); /* until it is linked it falls through */
 	link->place = place;
@@ -337,7 +336,7 @@ static void translate_insn(struct translator *t, const struct insn *i)
 	uint8_t *start = t->e.out;
 
 	*s = (struct slow_path){ 0 };
-	if (t->slow_count + 1 < MAX_SLOW && native_insn(t, i, info)) {
+	if (t->slow_count + 1 < MAX_SLOW && i->op && native_insn(t, i, info)) {
 		if (!s->froms)
 			return;
 		s->single = new_single(t, i);
@@ -352,13 +351,6 @@ static void translate_insn(struct translator *t, const struct insn *i)
 	interpret(t, i);
 }
 
-/* After an instruction of the interpreter's that ends the block: it left RIP in the vCPU. */
-static void leave_after_interpreted(struct translator *t)
-{
-	emit_load(&t->e, 8, T1, GS(rip));
-	exit_indirect(t);
-}
-
 static void translate_last(struct translator *t, const struct insn *i)
 {
 	const struct op_info *info = op_info(i->op);
@@ -371,18 +363,15 @@ static void translate_last(struct translator *t, const struct insn *i)
 	}
 	*s = (struct slow_path){ 0 };
 	if (native_branch(t, i, info)) {
-		if (s->froms) { /* the interpreter takes the branch: RIP is in the vCPU */
+		if (s->froms) { /* the interpreter takes the branch, and does not come back */
 			s->single = new_single(t, i);
-			s->resume = emit_here(&t->e);
+			s->resume = t->block->entry;
 			t->slow_count++;
-			t->flags_in_host = false;
-			t->flags_in_memory = true;
-			leave_after_interpreted(t);
 		}
 		return;
 	}
-	interpret(t, i);
-	leave_after_interpreted(t);
+	interpret(t, i); /* a handler that branched does not come back here */
+	exit_direct(t, insn_end(t, i));
 }
 
 static struct jit_block *no_room(struct vcpu *c)
