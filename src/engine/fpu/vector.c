@@ -217,7 +217,7 @@ static uint64_t touched_elements(struct vcpu *c, const struct stub *s)
 static NOINLINE gva_t masked_address(struct vcpu *c, const struct insn *i, const struct stub *s,
 				     enum access access)
 {
-	bool touched = touched_elements(c, s);
+	bool touched = s->traits & STUB_WHOLE || touched_elements(c, s);
 
 	if (!touched && (i->seg >= FS || !(c->mode & MODE_FLAT)))
 		return 0;
