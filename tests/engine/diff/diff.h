@@ -28,10 +28,14 @@ struct state {
 	uint64_t rip, rflags;
 };
 
+enum { CODE_BYTES = 64, SEQUENCE = 5 };
+
+/* One instruction, or up to SEQUENCE vector and x87 ones in a row. */
 struct test {
 	struct state in;
-	uint8_t code[16];
+	uint8_t code[CODE_BYTES];
 	uint8_t length;
+	uint8_t instructions;
 	bool compat;      /* 32-bit code segment */
 	uint16_t form;
 	uint64_t patch_at; /* bytes put into the data pages before the run */
@@ -85,7 +89,7 @@ void random_x87(struct random *r, uint8_t *to);  /* 10 bytes */
 struct form_info {
 	const struct op_info *info;
 	char name[48]; /* mnemonic, size, kind of operand */
-	uint64_t runs, mismatches;
+	uint64_t runs, mismatches, sequences;
 };
 unsigned forms_list(struct vcpu *c, const char *only);
 struct form_info *form_get(unsigned form);
@@ -93,9 +97,13 @@ struct form_info *form_get(unsigned form);
 bool form_assemble(struct vcpu *c, unsigned form, struct random *r, struct test *t,
 		   struct insn *decoded);
 
+/* Appends another instruction that works on vector or x87 state; false: none found. */
+bool form_append(struct vcpu *c, struct random *r, struct test *t);
+
 /* states.c */
 /* False: not to be run. */
 bool state_make(struct random *r, struct test *t, const struct insn *i);
+void state_for_sequence(struct random *r, struct test *t);
 void pattern_make(struct random *r, uint8_t *pattern);
 
 /* native.c */

@@ -180,30 +180,44 @@ static void save_state(struct state *s)
 	memcpy(s->xsave, c->xsave, AREA_BYTES);
 }
 
-static void step(const struct test *t, struct outcome *o)
+/* True once the vCPU has stopped for good. */
+static bool note_end(const struct test *t, struct outcome *o)
+{
+	if (c->exit_ready) {
+		o->vector = HUNG;
+		c->exit_ready = false;
+		return true;
+	}
+	if (c->raised.kind == EVENT_NONE)
+		return false;
+	bool is_final_hlt = c->rip == t->in.rip + t->length && t->instructions > 1;
+
+	if (!is_final_hlt) {
+		o->vector = c->raised.vector;
+		o->error = c->raised.error;
+		o->cr2 = c->raised.payload;
+	}
+	c->raised.kind = EVENT_NONE;
+	return true;
+}
+
+static void run(const struct test *t, struct outcome *o)
 {
 	o->vector = COMPLETED;
 	o->error = 0;
 	o->cr2 = 0;
 	/* Each iteration of a REP counts as an instruction here. */
-	for (unsigned n = 0; n < 10000 && c->rip == t->in.rip; n++) {
+	for (unsigned n = 0; n < 10000; n++) {
 		if (__atomic_load_n(&c->requests, __ATOMIC_RELAXED)) {
 			vcpu_do_flushes(c);
 			__atomic_store_n(&c->requests, 0, __ATOMIC_RELAXED);
 		}
-		interp_step(c);
-		if (c->raised.kind != EVENT_NONE) {
-			o->vector = c->raised.vector;
-			o->error = c->raised.error;
-			o->cr2 = c->raised.payload;
-			c->raised.kind = EVENT_NONE;
+		if (t->instructions > 1)
+			interp_run(c);
+		else
+			interp_step(c);
+		if (note_end(t, o) || (t->instructions == 1 && c->rip != t->in.rip))
 			break;
-		}
-		if (c->exit_ready) {
-			o->vector = HUNG;
-			c->exit_ready = false;
-			break;
-		}
 	}
 	c->pending_debug = 0;
 	c->shadow_sti = c->shadow_mov_ss = false;
@@ -211,7 +225,7 @@ static void step(const struct test *t, struct outcome *o)
 
 void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o)
 {
-	static const uint8_t halts[16] = { [0 ... 15] = HLT };
+	static const uint8_t halts[CODE_BYTES] = { [0 ... CODE_BYTES - 1] = HLT };
 	gpa_t code = CODE_GPA + (t->in.rip - CODE);
 
 	set_code_segment(t->compat);
@@ -219,7 +233,7 @@ void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o)
 	memory_prepare(data, t);
 	fpu_enter(c);
 	load_state(&t->in);
-	step(t, o);
+	run(t, o);
 	fpu_leave(c);
 	save_state(&o->out);
 	gpa_write(c->vm, code, halts, t->length);

@@ -393,6 +393,38 @@ static void place(struct test *t, struct random *r, bool is_whole)
 	t->in.rip = CODE + at;
 }
 
+/* Flips a bit of VEX, EVEX, opcode or ModRM: mostly something that must be #UD. */
+static void mutate(struct writer *out, struct random *r)
+{
+	unsigned first = 0;
+
+	while (out->bytes[first] != 0x62 && out->bytes[first] != 0xc4)
+		first++;
+	out->bytes[first + 1 + random_below(r, out->count - first - 1)] ^=
+		(uint8_t)(1 << random_below(r, 8));
+}
+
+/* Valid on some hosts, but never in the engine: maps 4 to 7, AMX, BF16, VNNI with VEX, ... */
+static bool is_beyond_engine(const struct writer *out)
+{
+	unsigned first = 0;
+
+	while (out->bytes[first] != 0x62 && out->bytes[first] != 0xc4)
+		first++;
+	const uint8_t *p = out->bytes + first;
+	bool evex = p[0] == 0x62;
+	unsigned map = p[1] & (evex ? 7 : 31), opcode = p[evex ? 4 : 3];
+
+	if (map > 3)
+		return true;
+	if (map == 3)
+		return opcode == 0x08 || opcode == 0x0a || opcode == 0xc2 || /* FP16 */
+		       opcode == 0x26 || opcode == 0x27 || opcode == 0x56 || opcode == 0x57 ||
+		       opcode == 0x66 || opcode == 0x67 || opcode == 0x48;
+	return map == 2 && ((opcode >= 0x49 && opcode <= 0x5e) || opcode == 0x68 ||
+			    opcode == 0x72 || opcode >= 0xb0);
+}
+
 bool form_assemble(struct vcpu *c, unsigned form, struct random *r, struct test *t,
 		   struct insn *decoded)
 {
@@ -410,6 +442,10 @@ bool form_assemble(struct vcpu *c, unsigned form, struct random *r, struct test 
 		if (f->has_modrm)
 			random_modrm(&template, f, r);
 		assemble(&out, &template, &extension, f->has_modrm);
+		bool mutated = template.encoding != LEGACY && random_percent(r, 4);
+
+		if (mutated)
+			mutate(&out, r);
 		random_tail(&out, &template, f->has_modrm && template.modrm < 0xc0, r);
 		*decoded = (struct insn){ .start = 0 };
 		unsigned length = decode(c, out.bytes, MAX_CODE, mode, decoded);
@@ -417,14 +453,44 @@ bool form_assemble(struct vcpu *c, unsigned form, struct random *r, struct test 
 		t->length = (uint8_t)MIN(length, MAX_CODE);
 		t->compat = f->compat;
 		t->form = (uint16_t)form;
+		t->instructions = 1;
 		memcpy(t->code, out.bytes, MAX_CODE);
 		place(t, r, decoded->exec != exec_ud);
-		if (decoded->exec != exec_ud && decoded->op != f->op)
+		if (decoded->exec != exec_ud && decoded->op != f->op &&
+		    !(mutated && op_info(decoded->op)->flags & OP_VECTOR))
 			continue;
 		if (!length || branches_into_itself(t, decoded))
 			continue;
-		if (decoded->exec == exec_ud && !random_percent(r, 10))
+		if (decoded->exec == exec_ud && !mutated && !random_percent(r, 10))
 			continue;
+		if (decoded->exec == exec_ud && mutated && is_beyond_engine(&out))
+			continue;
+		return true;
+	}
+	return false;
+}
+
+static bool fits_sequence(const struct form_entry *f, const struct test *t)
+{
+	return f->public.info->flags & (OP_VECTOR | OP_X87) && f->compat == t->compat;
+}
+
+bool form_append(struct vcpu *c, struct random *r, struct test *t)
+{
+	for (unsigned tries = 0; tries < 50; tries++) {
+		unsigned form = (unsigned)random_below(r, form_count);
+		struct test more;
+		struct insn i;
+
+		if (!fits_sequence(&forms[form], t) || t->length + MAX_CODE > CODE_BYTES)
+			continue;
+		if (!form_assemble(c, form, r, &more, &i) || i.exec == exec_ud)
+			continue;
+		if ((t->in.rip & 0xfff) + t->length + more.length > 0x1000)
+			return false;
+		memcpy(t->code + t->length, more.code, more.length);
+		t->length += more.length;
+		t->instructions++;
 		return true;
 	}
 	return false;

@@ -2,6 +2,8 @@
 /* diff [--seconds N] [--seed S] [--only MNEMONIC|vector|x87|general] [--reports N]: see diff.h. */
 #include "diff.h"
 
+#include "engine/interp/exec.h"
+
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +49,18 @@ static void parse(int argc, char **argv, struct settings *s)
 	}
 }
 
+static void make_sequence(struct vcpu *c, struct random *r, struct test *t)
+{
+	unsigned more = 1 + (unsigned)random_below(r, SEQUENCE - 1);
+
+	if (!(form_get(t->form)->info->flags & (OP_VECTOR | OP_X87)))
+		return;
+	if (random_percent(r, 70))
+		state_for_sequence(r, t);
+	for (unsigned n = 0; n < more; n++)
+		form_append(c, r, t);
+}
+
 static void fill_batch(struct vcpu *c, struct batch *batch, struct insn *insns, struct random *r,
 		       unsigned *form, unsigned forms)
 {
@@ -58,8 +72,11 @@ static void fill_batch(struct vcpu *c, struct batch *batch, struct insn *insns, 
 		*form = (*form + 1) % forms;
 		if (!form_assemble(c, *form, r, t, &insns[batch->count]))
 			continue;
-		if (state_make(r, t, &insns[batch->count]))
-			batch->count++;
+		if (!state_make(r, t, &insns[batch->count]))
+			continue;
+		if (random_percent(r, 20) && insns[batch->count].exec != exec_ud)
+			make_sequence(c, r, t);
+		batch->count++;
 	}
 }
 
@@ -69,6 +86,7 @@ static void check(const struct settings *s, const struct test *t, const struct i
 	struct form_info *form = form_get(t->form);
 
 	form->runs++;
+	form->sequences += t->instructions > 1 && native->vector == COMPLETED;
 	if (outcomes_equal(t, i, native, engine, form->mismatches >= s->reports))
 		return;
 	form->mismatches++;
@@ -77,12 +95,13 @@ static void check(const struct settings *s, const struct test *t, const struct i
 
 static uint64_t summary(const struct settings *s, unsigned forms)
 {
-	uint64_t runs = 0, mismatches = 0, fewest = ~0ull, bad = 0;
+	uint64_t runs = 0, sequences = 0, mismatches = 0, fewest = ~0ull, bad = 0;
 
 	for (unsigned n = 0; n < forms; n++) {
 		struct form_info *form = form_get(n);
 
 		runs += form->runs;
+		sequences += form->sequences;
 		mismatches += form->mismatches;
 		fewest = form->runs < fewest ? form->runs : fewest;
 		bad += form->mismatches != 0;
@@ -93,8 +112,10 @@ static uint64_t summary(const struct settings *s, unsigned forms)
 			       (unsigned long long)form->mismatches,
 			       (unsigned long long)form->runs);
 	}
-	printf("%u forms, %llu tests (%llu or more per form), seed %llu: %llu mismatches in %llu "
-	       "forms\n", forms, (unsigned long long)runs, (unsigned long long)fewest,
+	printf("%u forms, %llu tests (%llu or more per form; %llu whole sequences), seed %llu: "
+	       "%llu mismatches in %llu forms\n",
+	       forms, (unsigned long long)runs, (unsigned long long)fewest,
+	       (unsigned long long)sequences,
 	       (unsigned long long)s->seed, (unsigned long long)mismatches,
 	       (unsigned long long)bad);
 	return mismatches;

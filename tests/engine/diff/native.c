@@ -109,7 +109,9 @@ static void collect(ucontext_t *uc, const struct test *t, struct outcome *o)
 	copy_xsave_out(o->out.xsave, (uint8_t *)uc->uc_mcontext.fpregs);
 	bool trap = g[REG_TRAPNO] == 1 || g[REG_TRAPNO] == 3 || g[REG_TRAPNO] == 4;
 
-	o->vector = o->out.rip == t->in.rip || trap ? (int)g[REG_TRAPNO] : COMPLETED;
+	bool inside = o->out.rip - t->in.rip < t->length;
+
+	o->vector = inside || trap ? (int)g[REG_TRAPNO] : COMPLETED;
 	o->error = (uint32_t)g[REG_ERR];
 	o->cr2 = (uint64_t)g[REG_CR2];
 	memory_collect((uint8_t *)DATA, shared->pattern, t, o);

@@ -309,3 +309,10 @@ bool state_make(struct random *r, struct test *t, const struct insn *i)
 		return false;
 	return !is_split_lock(t, i, bytes);
 }
+
+/* Every register a good address: whatever operand an instruction has, it can mostly reach it. */
+void state_for_sequence(struct random *r, struct test *t)
+{
+	for (unsigned n = 0; n < 16; n++)
+		t->in.gpr[n] = DATA + ALIGN_DOWN(random_below(r, DATA_BYTES - 256), 64);
+}
