@@ -188,9 +188,10 @@ static struct code_page *page_at(struct vcpu *c, gva_t address)
 	if (!page) {
 		page = page_add(cache, gpa);
 		page->number = number;
-		page->stamp = 0; /* even: never valid */
+		page->stamp = 0;
 	}
-	if (__atomic_load_n(number, __ATOMIC_ACQUIRE) != page->stamp) {
+	/* Even: nobody watches the page, or this record is new. */
+	if (!(page->stamp & 1) || __atomic_load_n(number, __ATOMIC_ACQUIRE) != page->stamp) {
 		page_refresh(c, page, host);
 	} else if (page->epoch != cache->epoch) {
 		if (memcmp(page->copy, host, PAGE_BYTES) != 0) {

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The interpreter's loop: code that changes, pages that move, instructions at edges. */
+#include "machine.h"
+
+#include "engine/interp/flags.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Runs to `out %eax, $0xf4` and checks what it says. */
+static void expect(enum machine_mode mode, const uint8_t *code, const uint8_t *end, uint32_t value)
+{
+	struct machine *m = machine_new();
+
+	machine_start(m, mode, code, end);
+	machine_expect_out(m, 0xf4, 4, value);
+	machine_free(m);
+}
+#define EXPECT(mode, name, value) expect(mode, name, name##_end, value)
+
+/* The store and what it changes are neighbours in one block. */
+GUEST(next_code, ".code64",
+      "movl $1, %eax\n leaq 1f(%rip), %rbx\n movl $5, %ecx\n"
+      "movb %cl, 1(%rbx)\n 1: movl $1, %eax\n outl %eax, $0xf4\n hlt");
+
+static void a_store_into_the_next_instruction_counts(void **state)
+{
+	EXPECT(LONG_64, next_code, 5);
+}
+
+GUEST(loop_code, ".code32",
+      "call 1f\n 1: popl %ebx\n xorl %edx, %edx\n movl $100, %ecx\n"
+      "2: incb 3f-1b+1(%ebx)\n 3: movl $0, %eax\n addl %eax, %edx\n loop 2b\n"
+      "movl %edx, %eax\n outl %eax, $0xf4\n hlt");
+
+static void a_loop_may_patch_itself_each_time(void **state)
+{
+	EXPECT(PROTECTED_32, loop_code, 5050);
+}
+
+GUEST(string_code, ".code64",
+      "leaq 1f(%rip), %rdi\n movl $0x90, %eax\n movl $6, %ecx\n rep stosb\n"
+      "1: ud2\n ud2\n ud2\n movl $7, %eax\n outl %eax, $0xf4\n hlt");
+
+static void a_string_store_over_what_follows_counts(void **state)
+{
+	EXPECT(LONG_64, string_code, 7);
+}
+
+/* `movl $imm, %eax; ret` put so that the immediate lies in the next page, and then changed. */
+GUEST(crossing_code, ".code64",
+      "movl $0x20ffe, %ebx\n movl $0x000001b8, (%rbx)\n movw $0xc300, 4(%rbx)\n"
+      "callq *%rbx\n movl %eax, %edx\n movb $2, 2(%rbx)\n callq *%rbx\n addl %eax, %edx\n"
+      "movb $3, 1(%rbx)\n callq *%rbx\n addl %edx, %eax\n outl %eax, $0xf4\n hlt");
+
+static void an_instruction_across_pages_depends_on_both(void **state)
+{
+	EXPECT(LONG_64, crossing_code, 1 + 0x201 + 0x203);
+}
+
+/* Two pages with a function each; one linear page shows first one, then the other. */
+GUEST(remap_code, ".code64",
+      "movl $0x0000002a, 0x201001\n movb $0xb8, 0x201000\n movb $0xc3, 0x201005\n"
+      "movl $0x00000100, 0x202001\n movb $0xb8, 0x202000\n movb $0xc3, 0x202005\n"
+      "movl $0x203000, %ebx\n movl $3, %ecx\n xorl %edx, %edx\n"
+      "1: movl $0x201007, 0x4018\n invlpg (%rbx)\n callq *%rbx\n addl %eax, %edx\n"
+      "movl $0x202007, 0x4018\n invlpg (%rbx)\n callq *%rbx\n addl %eax, %edx\n"
+      "loop 1b\n movl %edx, %eax\n outl %eax, $0xf4\n hlt");
+
+static void a_remapped_page_runs_its_new_code(void **state)
+{
+	EXPECT(LONG_64, remap_code, 3 * (0x2a + 0x100));
+}
+
+/* A device writes the code of a page that has run, and no translation is flushed but one. */
+GUEST(device_code, ".code64",
+      "movl $0x0000002a, 0x201001\n movb $0xb8, 0x201000\n movb $0xc3, 0x201005\n"
+      "movl $0x201000, %ebx\n callq *%rbx\n outl %eax, $0xf4\n"
+      "movq %cr3, %rax\n movq %rax, %cr3\n callq *%rbx\n outl %eax, $0xf4\n hlt");
+
+static void what_a_device_wrote_runs_after_a_flush(void **state)
+{
+	struct machine *m = machine_new();
+
+	machine_start(m, LONG_64, device_code, device_code_end);
+	machine_expect_out(m, 0xf4, 4, 0x2a);
+	m->memory[0x201001] = 0x63;
+	machine_expect_out(m, 0xf4, 4, 0x63);
+	machine_free(m);
+}
+
+GUEST(unpaged_device_code, ".code32",
+      "movl $0xc300002a, %eax\n movl $2, %ecx\n 1: call 2f\n outl %eax, $0xf4\n loop 1b\n hlt\n"
+      ".balign 16\n 2: movl $0x11, %eax\n ret");
+
+static void without_paging_no_flush_is_needed(void **state)
+{
+	struct machine *m = machine_new();
+	size_t function = (size_t)(unpaged_device_code_end - unpaged_device_code) - 6;
+
+	machine_start(m, PROTECTED_32, unpaged_device_code, unpaged_device_code_end);
+	machine_expect_out(m, 0xf4, 4, 0x11);
+	m->memory[CODE_AT + function + 1] = 0x22;
+	machine_expect_out(m, 0xf4, 4, 0x22);
+	machine_free(m);
+}
+
+/* Real mode: vector 13 or 6 is reached with the address of the culprit on the stack. */
+static void expect_vector(const uint8_t *code, const uint8_t *end, unsigned vector, uint16_t ip)
+{
+	static const uint8_t handler[] = { 0xe7, 0xf4, 0xf4 }; /* out %ax, $0xf4; hlt */
+	struct machine *m = machine_new();
+	struct kvm_regs regs;
+	uint16_t pushed;
+
+	machine_start(m, REAL_16, code, end);
+	for (unsigned n = 0; n < 32; n++) {
+		uint16_t entry[2] = { (uint16_t)(0x7000 + 16 * n), 0 };
+
+		memcpy(m->memory + 4 * n, entry, 4);
+		m->memory[0x7000 + 16 * n] = 0xb8; /* mov $n, %ax */
+		m->memory[0x7000 + 16 * n + 1] = (uint8_t)n;
+		memcpy(m->memory + 0x7003 + 16 * n, handler, sizeof(handler));
+	}
+	machine_expect_out(m, 0xf4, 2, vector);
+	regs = machine_regs(m);
+	memcpy(&pushed, m->memory + (uint16_t)regs.rsp, sizeof(pushed));
+	assert_int_equal(pushed, ip);
+	machine_free(m);
+}
+#define EXPECT_VECTOR(name, vector, ip) expect_vector(name, name##_end, vector, ip)
+
+GUEST(long_insn, ".code16",
+      "nop\n .byte 0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x90");
+GUEST(longest_insn, ".code16",
+      ".byte 0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x90\n ud2");
+GUEST(lock_insn, ".code16", "lock addw %ax, (%bx)\n .byte 0xf0, 0x01, 0xc0");
+GUEST(vex_insn, ".code16", ".byte 0xc4, 0xe2, 0x78, 0xf2, 0xc0");
+GUEST(limit_insn, ".code16", "movw $0x8000, %bx\n movw $0x1234, 0x7fff(%bx)");
+GUEST(divide_insn, ".code16", "xorw %cx, %cx\n divw %cx");
+
+static void encodings_at_the_edge_fault(void **state)
+{
+	EXPECT_VECTOR(long_insn, 13, CODE_AT + 1);
+	EXPECT_VECTOR(longest_insn, 6, CODE_AT + 15);
+	EXPECT_VECTOR(lock_insn, 6, CODE_AT + 3);
+	EXPECT_VECTOR(vex_insn, 6, CODE_AT);
+	EXPECT_VECTOR(limit_insn, 13, CODE_AT + 3);
+	EXPECT_VECTOR(divide_insn, 0, CODE_AT + 2);
+}
+
+/* The instruction at FFFE is 3 bytes long: its last one is beyond the limit. */
+GUEST(end_insn, ".code16",
+      "movw $0xfffe, %bx\n movw $0xb890, -1(%bx)\n jmp *%bx");
+
+static void code_beyond_the_limit_faults(void **state)
+{
+	EXPECT_VECTOR(end_insn, 13, 0xfffe);
+}
+
+/* An overlapping MOVS repeats a pattern; nothing happens with a count of 0; DF counts down. */
+GUEST(movs_code, ".code64",
+      "movl $0x20000, %esi\n movl $0x20004, %edi\n movl $0x04030201, (%rsi)\n"
+      "movl $100, %ecx\n rep movsb\n movl 0x20061, %eax\n outl %eax, $0xf4\n"
+      "movl $0x20000, %edi\n movl $-1, %eax\n rep stosl\n"
+      "movl 0x20000, %eax\n outl %eax, $0xf4\n"
+      "std\n movl $0x20010, %esi\n movl $0x20020, %edi\n movl $0x55, 0x20010\n"
+      "movl $3, %ecx\n rep movsl\n cld\n movl 0x20020, %eax\n subl %esi, %eax\n"
+      "outl %eax, $0xf4\n hlt");
+
+static void string_instructions_repeat(void **state)
+{
+	struct machine *m = machine_new();
+
+	machine_start(m, LONG_64, movs_code, movs_code_end);
+	machine_expect_out(m, 0xf4, 4, 0x01040302);
+	machine_expect_out(m, 0xf4, 4, 0x04030201);
+	machine_expect_out(m, 0xf4, 4, 0x55 - 0x20004u);
+	machine_free(m);
+}
+
+/* A fault in the middle of REP STOS leaves registers at the element that faults. */
+GUEST(stos_fault_code, ".code64",
+      "movl $0x2ffff0, %edi\n movl $32, %ecx\n movl $0, 0x4800\n movq %cr3, %rax\n"
+      "movq %rax, %cr3\n rep stosb\n hlt");
+GUEST(fault_handler, ".code64", "movl %ecx, %eax\n outl %eax, $0xf4\n movl %edi, %eax\n outl %eax, $0xf4\n hlt");
+
+static void a_string_faults_between_elements(void **state)
+{
+	struct machine *m = machine_new();
+
+	machine_start(m, LONG_64, stos_fault_code, stos_fault_code_end);
+	memcpy(m->memory + 0x9000, fault_handler, (size_t)(fault_handler_end - fault_handler));
+	machine_set_gate(m, 14, 0x9000);
+	machine_expect_out(m, 0xf4, 4, 16);
+	machine_expect_out(m, 0xf4, 4, 0x300000);
+	machine_free(m);
+}
+
+/* Locked accesses across pages are still done. */
+GUEST(locked_code, ".code64",
+      "movl $0x20fff, %ebx\n movw $0x1ff, (%rbx)\n lock addw $1, (%rbx)\n"
+      "movzwl (%rbx), %eax\n outl %eax, $0xf4\n hlt");
+
+static void a_locked_access_across_pages_is_done(void **state)
+{
+	EXPECT(LONG_64, locked_code, 0x200);
+}
+
+static bool parity_even(uint8_t value)
+{
+	return !(__builtin_popcount(value) & 1);
+}
+
+static uint32_t expected_flags(int a, int b, int carry, bool subtract)
+{
+	int r = subtract ? a - b - carry : a + b + carry;
+	int sr = subtract ? (int8_t)a - (int8_t)b - carry : (int8_t)a + (int8_t)b + carry;
+	int low = subtract ? (a & 15) - (b & 15) - carry : (a & 15) + (b & 15) + carry;
+
+	return (r < 0 || r > 255 ? F_CF : 0) | (parity_even((uint8_t)r) ? F_PF : 0) |
+	       (low < 0 || low > 15 ? F_AF : 0) | ((uint8_t)r ? 0 : F_ZF) |
+	       (r & 0x80 ? F_SF : 0) | (sr < -128 || sr > 127 ? F_OF : 0);
+}
+
+static void lazy_flags_are_the_manuals(void **state)
+{
+	struct vcpu *c = calloc(1, sizeof(*c));
+
+	for (int n = 0; n < 1 << 17; n++) {
+		uint64_t a = n & 255, b = n >> 8 & 255, carry = n >> 16;
+		uint64_t sum = a + b + carry, difference = a - b - carry;
+
+		flags_set(c, (int64_t)sum, (a & b) | ((a | b) & ~sum), 8);
+		assert_int_equal(flags_status(c), expected_flags((int)a, (int)b, (int)carry, false));
+		flags_set(c, (int64_t)difference, (~a & b) | ((~a | b) & difference), 8);
+		assert_int_equal(flags_status(c), expected_flags((int)a, (int)b, (int)carry, true));
+	}
+	free(c);
+}
+
+static void flags_keep_any_combination(void **state)
+{
+	struct vcpu *c = calloc(1, sizeof(*c));
+
+	for (uint32_t value = 0; value < 0x1000; value++) {
+		rflags_set(c, value | F_IF);
+		assert_int_equal(rflags_get(c), (value & ~F_1) | F_1 | F_IF);
+	}
+	free(c);
+}
+
+static struct kvm *open_engine(struct err *err)
+{
+	return kvm_open_engine(NULL, err);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_store_into_the_next_instruction_counts),
+		cmocka_unit_test(a_loop_may_patch_itself_each_time),
+		cmocka_unit_test(a_string_store_over_what_follows_counts),
+		cmocka_unit_test(an_instruction_across_pages_depends_on_both),
+		cmocka_unit_test(a_remapped_page_runs_its_new_code),
+		cmocka_unit_test(what_a_device_wrote_runs_after_a_flush),
+		cmocka_unit_test(without_paging_no_flush_is_needed),
+		cmocka_unit_test(encodings_at_the_edge_fault),
+		cmocka_unit_test(code_beyond_the_limit_faults),
+		cmocka_unit_test(string_instructions_repeat),
+		cmocka_unit_test(a_string_faults_between_elements),
+		cmocka_unit_test(a_locked_access_across_pages_is_done),
+		cmocka_unit_test(lazy_flags_are_the_manuals),
+		cmocka_unit_test(flags_keep_any_combination),
+	};
+
+	machine_open_system = open_engine;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
