@@ -173,6 +173,8 @@ void board_free(struct board *board)
 	board_unlock(board);
 	if (board->alarm)
 		loop_timer_free(board->alarm);
+	if (board->loop)
+		loop_unpost(board->loop, board);
 	for (unsigned i = 0; i < board->vcpu_count; i++)
 		vcpu_close(&board->vcpus[i]);
 	if (board->vm)

@@ -46,31 +46,72 @@ struct loop {
 	struct loop_watch *dead;
 	struct mutex lock; /* first, last */
 	struct posted *first, **last;
+	struct posted *batch; /* being run, on the loop's thread */
 	bool quit; /* atomic */
 	int code;
 };
 
+static void wake(struct loop *loop)
+{
+	uint64_t one = 1;
+
+	while (write(loop->event, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
 static void run_posted(void *context, unsigned events)
 {
 	struct loop *loop = context;
-	struct posted *batch;
 	uint64_t count;
+	bool more;
 
 	(void)events;
 	if (read(loop->event, &count, sizeof(count)) < 0)
 		return;
 	mutex_lock(&loop->lock);
-	batch = loop->first;
-	loop->first = NULL;
-	loop->last = &loop->first;
+	if (!loop->batch) { /* else a call turns the loop itself: the rest of its batch comes first */
+		loop->batch = loop->first;
+		loop->first = NULL;
+		loop->last = &loop->first;
+	}
 	mutex_unlock(&loop->lock);
-	while (batch) {
-		struct posted *posted = batch;
+	while (loop->batch) {
+		struct posted *posted = loop->batch;
 
-		batch = posted->next;
+		loop->batch = posted->next;
 		posted->call(posted->context);
 		free(posted);
 	}
+	mutex_lock(&loop->lock);
+	more = loop->first;
+	mutex_unlock(&loop->lock);
+	if (more)
+		wake(loop);
+}
+
+static void drop_posted(struct posted **at, const void *context)
+{
+	while (*at) {
+		struct posted *posted = *at;
+
+		if (posted->context == context) {
+			*at = posted->next;
+			free(posted);
+		} else {
+			at = &posted->next;
+		}
+	}
+}
+
+void loop_unpost(struct loop *loop, const void *context)
+{
+	drop_posted(&loop->batch, context);
+	mutex_lock(&loop->lock);
+	drop_posted(&loop->first, context);
+	loop->last = &loop->first;
+	while (*loop->last)
+		loop->last = &(*loop->last)->next;
+	mutex_unlock(&loop->lock);
 }
 
 struct loop *loop_new(void)
@@ -140,14 +181,6 @@ int loop_run(struct loop *loop)
 void loop_turn(struct loop *loop, int timeout_ms)
 {
 	turn(loop, timeout_ms);
-}
-
-static void wake(struct loop *loop)
-{
-	uint64_t one = 1;
-
-	while (write(loop->event, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
 }
 
 void loop_quit(struct loop *loop, int code)

@@ -29,5 +29,7 @@ void loop_timer_free(struct loop_timer *timer);
 
 /* Any thread: `call` runs on the loop's thread, in order. */
 void loop_post(struct loop *loop, void (*call)(void *context), void *context);
+/* The loop's thread, or while it does not run: no posted call with this context will come. */
+void loop_unpost(struct loop *loop, const void *context);
 
 #endif
