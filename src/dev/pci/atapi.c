@@ -13,9 +13,17 @@
 #include <stdio.h>
 
 enum { KEY_NONE, KEY_NOT_READY = 2, KEY_MEDIUM_ERROR, KEY_ILLEGAL = 5, KEY_ATTENTION };
-enum { SENSE_NO_MEDIUM = 0x3a, SENSE_UNKNOWN_COMMAND = 0x20, SENSE_OUT_OF_RANGE = 0x21,
-       SENSE_BAD_FIELD = 0x24, SENSE_MEDIUM_CHANGED = 0x28, SENSE_RESET = 0x29,
-       SENSE_CANNOT_SAVE = 0x39, SENSE_REMOVAL_PREVENTED = 0x53, SENSE_UNREADABLE = 0x11 };
+enum {
+	SENSE_NO_MEDIUM = 0x3a,
+	SENSE_UNKNOWN_COMMAND = 0x20,
+	SENSE_OUT_OF_RANGE = 0x21,
+	SENSE_BAD_FIELD = 0x24,
+	SENSE_MEDIUM_CHANGED = 0x28,
+	SENSE_RESET = 0x29,
+	SENSE_CANNOT_SAVE = 0x39,
+	SENSE_REMOVAL_PREVENTED = 0x53,
+	SENSE_UNREADABLE = 0x11
+};
 enum { NEEDS_MEDIUM = 1, ANY_TIME = 2 /* does not report unit attention */ };
 enum { EVENT_NONE, EVENT_EJECT, EVENT_NEW_MEDIA, EVENT_REMOVED };
 enum { LEAD_OUT = 0xaa, CD_MAX_BLOCKS = 80 * 60 * 75 };
@@ -406,9 +414,9 @@ static uint8_t *capabilities_page(const struct ide_drive *drive, uint8_t *to)
 	to[0] = 0x3b; /* reads CD-R, CD-RW, DVD-ROM, DVD-R, DVD-RAM */
 	to[2] = 0x70; /* mode 2 forms, multi-session */
 	to[4] = 0x29 | (drive->tray_locked ? 2 : 0); /* tray; locks; ejects */
-	store_be16(to + 6, 706);  /* maximum speed, kB/s: 4x */
-	store_be16(to + 8, 2);    /* volume levels */
-	store_be16(to + 10, 512); /* KiB of buffer */
+	store_be16(to + 6, 706);                     /* maximum speed, kB/s: 4x */
+	store_be16(to + 8, 2);                       /* volume levels */
+	store_be16(to + 10, 512);                    /* KiB of buffer */
 	store_be16(to + 12, 706);
 	return to + 20;
 }
@@ -521,14 +529,11 @@ void atapi_identify(struct ide_drive *drive)
 {
 	uint16_t word[256] = {
 		[0] = 0x85c0, /* packet device, CD-ROM, removable, 12-byte packets */
-		[20] = 3, [21] = 512, [22] = 4,
-		[48] = 1,
-		[49] = 0x0b00,
-		[53] = 7,
-		[62] = 7, [63] = 7,
-		[64] = 3, [65] = 180, [66] = 180, [67] = 300, [68] = 300,
-		[71] = 30, [72] = 30, [80] = 0x001e, [82] = 0x0210, [83] = 0x4000, [84] = 0x4000,
-		[85] = 0x0210, [87] = 0x4000, [88] = 0x003f, [93] = 0x6001,
+		[20] = 3,      [21] = 512,    [22] = 4,      [48] = 1,      [49] = 0x0b00,
+		[53] = 7,      [62] = 7,      [63] = 7,      [64] = 3,      [65] = 180,
+		[66] = 180,    [67] = 300,    [68] = 300,    [71] = 30,     [72] = 30,
+		[80] = 0x001e, [82] = 0x0210, [83] = 0x4000, [84] = 0x4000, [85] = 0x0210,
+		[87] = 0x4000, [88] = 0x003f, [93] = 0x6001,
 	};
 	char made_up[16];
 

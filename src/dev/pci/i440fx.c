@@ -33,10 +33,10 @@ enum {
 	PAM_WRITE = 2, /* writes go to RAM */
 };
 
-#define SHADOW_BASE  0xc0000ull
-#define SHADOW_END   0x100000ull
-#define SEGMENT      0x4000ull
-#define SEGMENTS     16 /* of 16 KiB; the last four share PAM0 */
+#define SHADOW_BASE 0xc0000ull
+#define SHADOW_END  0x100000ull
+#define SEGMENT     0x4000ull
+#define SEGMENTS    16 /* of 16 KiB; the last four share PAM0 */
 
 /* A run of segments that show the same thing. */
 struct shadow_run {
@@ -104,7 +104,8 @@ static void map_run(struct i440fx *bridge, struct shadow_run *run)
 	bool read_only;
 	struct ram *backing = run_backing(bridge, run, &offset, &read_only);
 
-	run->is_mapped = backing && !ram_map(backing, offset, run->base, run->bytes, read_only, NULL);
+	run->is_mapped =
+		backing && !ram_map(backing, offset, run->base, run->bytes, read_only, NULL);
 	if (backing && !run->is_mapped)
 		guest_error(&bridge->pci.dev, "cannot map memory at %#llx",
 			    (unsigned long long)run->base);

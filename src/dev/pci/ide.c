@@ -10,9 +10,9 @@
  * Bus Master IDE Controller, revision 1.0.
  * Not modelled: native PCI mode; timing registers keep their bits and change nothing.
  */
+#include "dev/pci/ide.h"
 #include "core/board.h"
 #include "dev/pci/chipset.h"
-#include "dev/pci/ide.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,18 +27,12 @@ struct piix3_ide {
 };
 
 static const struct field channel_state[] = {
-	STATE(struct ide_channel, device),
-	STATE(struct ide_channel, control),
-	STATE(struct ide_channel, irq_pending),
-	STATE(struct ide_channel, bm_command),
-	STATE(struct ide_channel, bm_status),
-	STATE(struct ide_channel, bm_table),
-	STATE(struct ide_channel, prd_next),
-	STATE(struct ide_channel, prd_at),
-	STATE(struct ide_channel, prd_left),
-	STATE(struct ide_channel, prd_last),
-	STATE(struct ide_channel, prd_count),
-	{ 0 },
+	STATE(struct ide_channel, device),      STATE(struct ide_channel, control),
+	STATE(struct ide_channel, irq_pending), STATE(struct ide_channel, bm_command),
+	STATE(struct ide_channel, bm_status),   STATE(struct ide_channel, bm_table),
+	STATE(struct ide_channel, prd_next),    STATE(struct ide_channel, prd_at),
+	STATE(struct ide_channel, prd_left),    STATE(struct ide_channel, prd_last),
+	STATE(struct ide_channel, prd_count),   { 0 },
 };
 
 static const struct field piix3_ide_fields[] = {
@@ -173,8 +167,9 @@ uint32_t ide_dma_copy(struct ide_drive *drive, uint8_t *buffer, uint32_t bytes, 
 		if (!channel->prd_left && next_prd(channel) <= 0)
 			break;
 		piece = MIN(channel->prd_left, bytes - moved);
-		code = to_guest ? pci_dma_write(channel->dev, channel->prd_at, buffer + moved, piece)
-				: pci_dma_read(channel->dev, channel->prd_at, buffer + moved, piece);
+		code = to_guest
+			       ? pci_dma_write(channel->dev, channel->prd_at, buffer + moved, piece)
+			       : pci_dma_read(channel->dev, channel->prd_at, buffer + moved, piece);
 		if (code)
 			break;
 		channel->prd_at += piece;
@@ -222,8 +217,9 @@ static void stop_engine(struct ide_channel *channel)
 static uint64_t bm_read(struct dev *dev, uint64_t offset, unsigned size)
 {
 	struct ide_channel *channel = &to_ide(dev)->channel[offset / BM_CHANNEL];
-	uint8_t image[BM_CHANNEL + 4] = { [BM_COMMAND] = channel->bm_command,
-					  [BM_STATUS] = channel->bm_status };
+	uint8_t image[BM_CHANNEL + 4] = {
+		[BM_COMMAND] = channel->bm_command, [BM_STATUS] = channel->bm_status
+	};
 
 	store_le32(&image[BM_TABLE], channel->bm_table);
 	return load_le(&image[offset % BM_CHANNEL], size);
@@ -288,8 +284,8 @@ static uint64_t block_read(struct ide_channel *channel, unsigned offset, unsigne
 	if (offset == 0 && size > 1)
 		return ide_data_read(drive, size);
 	for (unsigned i = 0; i < size; i++) {
-		uint8_t byte = ide_register_read(drive, offset + i,
-						 channel->control & CONTROL_HIGH_BYTES);
+		uint8_t byte =
+			ide_register_read(drive, offset + i, channel->control & CONTROL_HIGH_BYTES);
 
 		value |= (uint64_t)byte << i * 8;
 		if (offset + i == 7)
@@ -319,8 +315,7 @@ static void block_write_byte(struct ide_channel *channel, unsigned offset, uint8
 			ide_register_write(channel->drive[i], offset, value);
 }
 
-static void block_write(struct ide_channel *channel, unsigned offset, unsigned size,
-			uint64_t value)
+static void block_write(struct ide_channel *channel, unsigned offset, unsigned size, uint64_t value)
 {
 	struct ide_drive *drive = selected(channel);
 

@@ -12,8 +12,14 @@
 enum { SECTOR = 512, CD_BLOCK = 2048, CD_RAW_BLOCK = 2352, PACKET_BYTES = 12 };
 enum { IDE_BUFFER = 128 * SECTOR, IDE_SEGMENTS = 1024, IDE_MAX_MULTIPLE = 16 };
 
-enum { STATUS_ERR = 0x01, STATUS_DRQ = 0x08, STATUS_SEEK = 0x10, STATUS_FAULT = 0x20,
-       STATUS_READY = 0x40, STATUS_BUSY = 0x80 };
+enum {
+	STATUS_ERR = 0x01,
+	STATUS_DRQ = 0x08,
+	STATUS_SEEK = 0x10,
+	STATUS_FAULT = 0x20,
+	STATUS_READY = 0x40,
+	STATUS_BUSY = 0x80
+};
 enum { ERROR_ABORT = 0x04, ERROR_NOT_FOUND = 0x10, ERROR_MEDIA = 0x40 };
 enum { DEVICE_HEAD = 0x0f, DEVICE_SECOND = 0x10, DEVICE_LBA = 0x40 };
 enum { CONTROL_NO_IRQ = 2, CONTROL_RESET = 4, CONTROL_HIGH_BYTES = 0x80 };
@@ -55,12 +61,12 @@ struct ide_drive {
 	/* data phase */
 	uint8_t op;
 	bool is_dma, is_raw, flush_after, cache_on;
-	uint8_t multiple, block_sectors; /* set by SET MULTIPLE; of the running command */
+	uint8_t multiple, block_sectors;        /* set by SET MULTIPLE; of the running command */
 	uint16_t now_cyls, now_heads, now_secs; /* INITIALIZE DEVICE PARAMETERS */
 	uint8_t pio_mode, mdma_mode, udma_mode; /* chosen with SET FEATURES; 0xff: none */
 	bool smart_on;
-	uint64_t offset, left;                /* on the medium, bytes */
-	uint32_t at, block_end, buffer_end;   /* in the buffer */
+	uint64_t offset, left;              /* on the medium, bytes */
+	uint32_t at, block_end, buffer_end; /* in the buffer */
 	uint8_t buffer[IDE_BUFFER];
 	/* packets */
 	uint8_t packet[PACKET_BYTES], sense_key, sense_code, sense_qualifier;
@@ -85,7 +91,7 @@ struct ide_channel {
 	uint8_t device, control;
 	bool irq_pending;
 	uint8_t bm_command, bm_status;
-	uint32_t bm_table;               /* as the guest set it */
+	uint32_t bm_table; /* as the guest set it */
 	uint32_t prd_next, prd_at, prd_left;
 	bool prd_last;
 	uint16_t prd_count; /* descriptors fetched: a table is 64 KiB at most */
@@ -118,7 +124,7 @@ void ide_settle(struct ide_drive *drive); /* waits for the disk */
 void ide_signature(struct ide_drive *drive);
 void ide_dma_run(struct ide_drive *drive); /* the engine was started, or there is more to do */
 /* What commands end or begin with. */
-void ide_done(struct ide_drive *drive);             /* success, with interrupt */
+void ide_done(struct ide_drive *drive); /* success, with interrupt */
 void ide_fail(struct ide_drive *drive, uint8_t error);
 void ide_submit(struct ide_drive *drive, enum block_op op, uint64_t offset, uint64_t bytes,
 		void (*then)(struct ide_drive *drive, int error));
@@ -129,15 +135,15 @@ void ide_collect(struct ide_drive *drive, enum ide_op op, uint32_t bytes); /* ho
 
 /* ata.c */
 void ata_command(struct ide_drive *drive);
-void ata_trim(struct ide_drive *drive); /* ranges are in the buffer */
+void ata_trim(struct ide_drive *drive);      /* ranges are in the buffer */
 void ide_set_media(struct ide_drive *drive); /* geometry from size and settings */
 void ide_put_text(uint16_t *words, unsigned count, const char *text);
 
 /* atapi.c */
 void atapi_identify(struct ide_drive *drive);
-void atapi_begin(struct ide_drive *drive);       /* PACKET was written */
-void atapi_packet(struct ide_drive *drive);      /* the packet has arrived */
-void atapi_parameters(struct ide_drive *drive);  /* so have MODE SELECT's */
+void atapi_begin(struct ide_drive *drive);      /* PACKET was written */
+void atapi_packet(struct ide_drive *drive);     /* the packet has arrived */
+void atapi_parameters(struct ide_drive *drive); /* so have MODE SELECT's */
 void atapi_media_failed(struct ide_drive *drive);
 void atapi_medium_changed(struct dev *dev);
 void atapi_reset(struct ide_drive *drive);

@@ -619,8 +619,8 @@ static int drive_restored(struct dev *dev, struct err *err)
 		return fail(err, EINVAL, "impossible drive state");
 	if (moves && (drive->left % unit || drive->offset % unit || drive->offset > size ||
 		      drive->left > size - drive->offset || drive->buffer_end % unit ||
-		      (drive->op == OP_WRITE && (!drive->left || drive->is_cd ||
-						 drive->buffer_end > drive->left))))
+		      (drive->op == OP_WRITE &&
+		       (!drive->left || drive->is_cd || drive->buffer_end > drive->left))))
 		return fail(err, EINVAL, "a transfer in the saved state is outside the medium");
 	if (drive->op == OP_PACKET && (!drive->is_cd || drive->buffer_end < PACKET_BYTES))
 		return fail(err, EINVAL, "impossible packet state");

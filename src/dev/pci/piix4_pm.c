@@ -314,9 +314,10 @@ static void place_blocks(struct piix4_pm *pm)
 	bool pm_on = config[PMREGMISC] & IS_ENABLED;
 	bool smbus_on = config[SMBHSTCFG] & IS_ENABLED;
 
-	place(dev, &pm_ports, &pm->pm_base, pm_on ? load_le16(&config[PMBA]) & 0xffc0 : 0, PM_PORTS);
-	place(dev, &smbus_ports, &pm->smbus_base,
-	      smbus_on ? load_le16(&config[SMBBA]) & 0xfff0 : 0, SMBUS_PORTS);
+	place(dev, &pm_ports, &pm->pm_base, pm_on ? load_le16(&config[PMBA]) & 0xffc0 : 0,
+	      PM_PORTS);
+	place(dev, &smbus_ports, &pm->smbus_base, smbus_on ? load_le16(&config[SMBBA]) & 0xfff0 : 0,
+	      SMBUS_PORTS);
 }
 
 static void pm_config_written(struct dev *dev, unsigned offset, unsigned size)

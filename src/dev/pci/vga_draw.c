@@ -54,13 +54,14 @@ static struct vga_shape current_shape(const struct vga *vga)
 		shape.bpp = vga->vbe[VBE_BPP];
 		shape.pitch = vga_vbe_pitch(vga);
 		shape.start = (uint64_t)vga->vbe[VBE_Y_OFFSET] * shape.pitch;
-		shape.start += (uint64_t)vga->vbe[VBE_X_OFFSET] *
-			       (shape.bpp == 15 ? 16 : shape.bpp) / 8;
+		shape.start +=
+			(uint64_t)vga->vbe[VBE_X_OFFSET] * (shape.bpp == 15 ? 16 : shape.bpp) / 8;
 		return shape;
 	}
 	shape.kind = vga->gfx[GFX_MISC] & MISC_GRAPHICS ? KIND_PLANAR : KIND_TEXT;
-	shape.width = columns * (shape.kind == KIND_TEXT ? column_dots(vga) :
-			vga->seq[SEQ_CLOCKING] & CLOCKING_HALF ? 16 : 8);
+	shape.width = columns * (shape.kind == KIND_TEXT                  ? column_dots(vga)
+				 : vga->seq[SEQ_CLOCKING] & CLOCKING_HALF ? 16
+									  : 8);
 	shape.start = start_address(vga);
 	shape.pitch = vga->crtc[CRTC_OFFSET] * 2;
 	if ((vga->seq[SEQ_CLOCKING] & CLOCKING_OFF) || !(vga->attr_index & ATTR_INDEX_SHOWS) ||
@@ -159,8 +160,8 @@ static unsigned cell_counter(const struct vga *vga, unsigned row, unsigned colum
 	return (start_address(vga) + row * vga->crtc[CRTC_OFFSET] * 2 + column) & 0xffff;
 }
 
-static uint32_t current_cell(const struct vga *vga, const struct text_screen *screen,
-			     unsigned row, unsigned column)
+static uint32_t current_cell(const struct vga *vga, const struct text_screen *screen, unsigned row,
+			     unsigned column)
 {
 	unsigned counter = cell_counter(vga, row, column);
 	const uint8_t *bytes = plane_bytes(vga, plane_offset(vga, counter, 0));
@@ -177,8 +178,8 @@ static uint32_t current_cell(const struct vga *vga, const struct text_screen *sc
 static const uint8_t *glyph(const struct vga *vga, uint32_t cell)
 {
 	uint8_t select = vga->seq[SEQ_FONTS];
-	unsigned map = cell & 0x800 ? (select >> 2 & 3) | (select >> 3 & 4) :
-				      (select & 3) | (select >> 2 & 4);
+	unsigned map = cell & 0x800 ? (select >> 2 & 3) | (select >> 3 & 4)
+				    : (select & 3) | (select >> 2 & 4);
 	unsigned base = (map & 3) << 14 | (map & 4) << 11;
 
 	return plane_bytes(vga, base + (cell & 0xff) * 32) + 2;
@@ -245,7 +246,7 @@ struct scan_line {
 	unsigned counter, scan; /* address counter at its first column, row scan counter */
 	unsigned pan;
 	bool is_vbe;
-	uint64_t offset;        /* VBE: plane offset of the first column */
+	uint64_t offset; /* VBE: plane offset of the first column */
 };
 
 static const uint8_t *line_bytes(const struct vga *vga, const struct scan_line *line,
@@ -274,7 +275,8 @@ static unsigned decode_column(const struct vga *vga, const uint8_t *planes, cons
 		if (vga->gfx[GFX_MODE] & MODE_INTERLEAVE) {
 			unsigned shift = 6 - i % 4 * 2;
 
-			index = (planes[i / 4] >> shift & 3) | (planes[2 + i / 4] >> shift & 3) << 2;
+			index = (planes[i / 4] >> shift & 3) | (planes[2 + i / 4] >> shift & 3)
+								       << 2;
 		} else {
 			for (unsigned plane = 0; plane < 4; plane++)
 				index |= (planes[plane] >> (7 - i) & 1) << plane;
@@ -417,10 +419,10 @@ static void draw_linear(struct vga *vga, struct display *display)
 
 	for (unsigned y = 0; y <= shape->height; y++) {
 		if (y < shape->height && vga->dirty_lines[y]) {
-			convert_line(vga, vga->vram + shape->start + (uint64_t)y * shape->pitch,
-				     (uint32_t *)((char *)surface->pixels +
-						  (size_t)y * surface->stride),
-				     shape->width);
+			convert_line(
+				vga, vga->vram + shape->start + (uint64_t)y * shape->pitch,
+				(uint32_t *)((char *)surface->pixels + (size_t)y * surface->stride),
+				shape->width);
 			first = run++ ? first : y;
 		} else if (run) {
 			display_changed(display, 0, first, shape->width, run);
@@ -437,7 +439,8 @@ static void draw_blank(struct display *display)
 	struct surface *surface = display_surface(display);
 
 	for (unsigned y = 0; y < surface->height; y++)
-		memset((char *)surface->pixels + (size_t)y * surface->stride, 0, surface->width * 4);
+		memset((char *)surface->pixels + (size_t)y * surface->stride, 0,
+		       surface->width * 4);
 	display_changed(display, 0, 0, surface->width, surface->height);
 }
 

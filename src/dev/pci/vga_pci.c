@@ -13,7 +13,10 @@
 #include <errno.h>
 
 enum {
-	MMIO_EDID = 0x000, MMIO_PORTS = 0x400, MMIO_VBE = 0x500, MMIO_EXTENSION = 0x600,
+	MMIO_EDID = 0x000,
+	MMIO_PORTS = 0x400,
+	MMIO_VBE = 0x500,
+	MMIO_EXTENSION = 0x600,
 	MMIO_BYTES = 0x1000,
 	EXTENSION_BYTES = 8,
 	LITTLE_ENDIAN_MAGIC = 0x1e1e1e1e,
@@ -65,9 +68,11 @@ static void text_descriptor(uint8_t *to, uint8_t tag, const char *text)
 static void make_edid(uint8_t *edid, unsigned width, unsigned height)
 {
 	static const uint8_t header[8] = { 0, 255, 255, 255, 255, 255, 255, 0 };
-	static const uint8_t srgb[10] = { 0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54 };
-	static const uint8_t limits[] = { 0, 0, 0, 0xfd, 0, 50, 125, 30, 160, 60, 0, 10,
-					  ' ', ' ', ' ', ' ', ' ', ' ' };
+	static const uint8_t srgb[10] = {
+		0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54
+	};
+	static const uint8_t limits[] = { 0,  0, 0,  0xfd, 0,   50,  125, 30,  160,
+					  60, 0, 10, ' ',  ' ', ' ', ' ', ' ', ' ' };
 	uint8_t sum = 0;
 
 	memset(edid, 0, 128);
@@ -78,8 +83,8 @@ static void make_edid(uint8_t *edid, unsigned width, unsigned height)
 	edid[17] = 2020 - 1990;
 	edid[18] = 1;
 	edid[19] = 4;
-	edid[20] = 0xa5; /* digital, 8 bits per colour, DisplayPort */
-	edid[21] = width * 254 / 1000;  /* centimetres at 100 dpi */
+	edid[20] = 0xa5;               /* digital, 8 bits per colour, DisplayPort */
+	edid[21] = width * 254 / 1000; /* centimetres at 100 dpi */
 	edid[22] = height * 254 / 1000 ? height * 254 / 1000 : 1;
 	edid[23] = 120; /* gamma 2.2 */
 	edid[24] = 6;   /* sRGB, the first timing is preferred */

@@ -26,11 +26,24 @@
 #define BLK_F_DISCARD      BIT(13)
 #define BLK_F_WRITE_ZEROES BIT(14)
 
-enum { TYPE_IN = 0, TYPE_OUT = 1, TYPE_FLUSH = 4, TYPE_GET_ID = 8, TYPE_DISCARD = 11,
-       TYPE_WRITE_ZEROES = 13 };
+enum {
+	TYPE_IN = 0,
+	TYPE_OUT = 1,
+	TYPE_FLUSH = 4,
+	TYPE_GET_ID = 8,
+	TYPE_DISCARD = 11,
+	TYPE_WRITE_ZEROES = 13
+};
 enum { ANSWER_OK, ANSWER_ERROR, ANSWER_UNSUPPORTED };
-enum { SECTOR = 512, ID_BYTES = 20, HEADER_BYTES = 16, RANGE_BYTES = 16, MAX_QUEUES = 16,
-       CONFIG_BYTES = 60, WRITEBACK = 32 };
+enum {
+	SECTOR = 512,
+	ID_BYTES = 20,
+	HEADER_BYTES = 16,
+	RANGE_BYTES = 16,
+	MAX_QUEUES = 16,
+	CONFIG_BYTES = 60,
+	WRITEBACK = 32
+};
 
 struct virtio_blk {
 	struct virtio_dev virtio;
@@ -288,8 +301,8 @@ static void blk_reset_queue(struct virtio_dev *virtio)
 static int blk_attach(struct dev *dev, struct err *err)
 {
 	struct virtio_blk *blk = to_blk(to_virtio(dev));
-	uint64_t features = BLK_F_SEG_MAX | BLK_F_GEOMETRY | BLK_F_BLK_SIZE | BLK_F_FLUSH |
-			    BLK_F_TOPOLOGY;
+	uint64_t features =
+		BLK_F_SEG_MAX | BLK_F_GEOMETRY | BLK_F_BLK_SIZE | BLK_F_FLUSH | BLK_F_TOPOLOGY;
 	uint64_t sectors;
 	int code;
 
@@ -328,8 +341,8 @@ static void blk_detach(struct dev *dev)
 }
 
 /* One class under three names; see virtio_prepare for what the name means. */
-#define BLK_CLASS(called, also)                                                        \
-	{                                                                              \
+#define BLK_CLASS(called, also)                                                          \
+	{                                                                                \
 		.pci = {                                                               \
 			.dev = {                                                       \
 				.name = called,                                        \
@@ -350,7 +363,7 @@ static void blk_detach(struct dev *dev)
 		.get_config = blk_get_config,                                          \
 		.set_config = blk_set_config,                                          \
 		.notified = blk_notified,                                              \
-		.reset = blk_reset_queue,                                              \
+		.reset = blk_reset_queue, \
 	}
 
 const struct virtio_class virtio_blk_class = BLK_CLASS("virtio-blk-pci", "virtio-blk");

@@ -9,8 +9,8 @@
  * Manual: VIRTIO 1.2, section 5.1.
  * Not modelled: several queue pairs, receive offloads, RSS, VLAN filtering (all VLANs pass).
  */
-#include "core/board.h"
 #include "dev/virtio/net.h"
+#include "core/board.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,12 +28,17 @@
 #define NET_F_CTRL_MAC_ADDR BIT(23)
 
 enum { RX, TX, CONTROL };
-enum { CONFIG_BYTES = 12, CONTROL_QUEUE_SIZE = 64, MAC_TABLE = 64, MOST_MERGED = 64,
-       LINK_UP = 1 };
+enum { CONFIG_BYTES = 12, CONTROL_QUEUE_SIZE = 64, MAC_TABLE = 64, MOST_MERGED = 64, LINK_UP = 1 };
 enum { CONTROL_RX = 0, CONTROL_MAC = 1, ACK_OK = 0, ACK_ERROR = 1 };
 
-enum filter { PROMISCUOUS = 1, ALL_MULTICAST = 2, ALL_UNICAST = 4, NO_MULTICAST = 8,
-	      NO_UNICAST = 16, NO_BROADCAST = 32 };
+enum filter {
+	PROMISCUOUS = 1,
+	ALL_MULTICAST = 2,
+	ALL_UNICAST = 4,
+	NO_MULTICAST = 8,
+	NO_UNICAST = 16,
+	NO_BROADCAST = 32
+};
 
 struct virtio_net {
 	struct virtio_dev virtio;
@@ -70,7 +75,8 @@ static const struct field net_fields[] = {
 	SETTING(struct virtio_net, ctrl_vq, .def = 1, .help = "control queue"),
 	SETTING(struct virtio_net, ctrl_rx, .def = 1, .help = "receive filter"),
 	SETTING(struct virtio_net, ctrl_rx_extra, .def = 1, .help = "more receive filter modes"),
-	SETTING(struct virtio_net, ctrl_mac_addr, .def = 1, .help = "the guest may set its address"),
+	SETTING(struct virtio_net, ctrl_mac_addr, .def = 1,
+		.help = "the guest may set its address"),
 	SETTING(struct virtio_net, tx, .help = "accepted, no effect"),
 	STATE(struct virtio_net, mac_now),
 	STATE(struct virtio_net, filter),
@@ -437,8 +443,8 @@ static void net_detach(struct dev *dev)
 }
 
 /* One class under three names; see virtio_prepare for what the name means. */
-#define NET_CLASS(called, also)                                                        \
-	{                                                                              \
+#define NET_CLASS(called, also)                                                          \
+	{                                                                                \
 		.pci = {                                                               \
 			.dev = {                                                       \
 				.name = called,                                        \
@@ -462,7 +468,7 @@ static void net_detach(struct dev *dev)
 		.status_set = net_status_set,                                          \
 		.notified = net_notified,                                              \
 		.reset = net_reset,                                                    \
-		.restored = net_restored,                                              \
+		.restored = net_restored, \
 	}
 
 const struct virtio_class virtio_net_class = NET_CLASS("virtio-net-pci", "virtio-net");

@@ -13,8 +13,15 @@
 enum { NEEDS_CSUM = 1, GSO_NONE = 0, GSO_TCP4 = 1, GSO_TCP6 = 4, GSO_ECN = 0x80 };
 enum { ETHERNET = 14, VLAN_TAG = 4, IP6_HEADER = 40, TCP_HEADER = 20, PROTOCOL_TCP = 6 };
 enum { TYPE_VLAN = 0x8100, TYPE_IP4 = 0x0800, TYPE_IP6 = 0x86dd };
-enum { TCP_FIN = 0x01, TCP_PSH = 0x08, TCP_CWR = 0x80, TCP_SEQUENCE = 4, TCP_OFFSET = 12,
-       TCP_FLAGS = 13, TCP_CHECKSUM = 16 };
+enum {
+	TCP_FIN = 0x01,
+	TCP_PSH = 0x08,
+	TCP_CWR = 0x80,
+	TCP_SEQUENCE = 4,
+	TCP_OFFSET = 12,
+	TCP_FLAGS = 13,
+	TCP_CHECKSUM = 16
+};
 enum { LEAST_SEGMENT = 64, MOST_HEADERS = 256 };
 
 struct segments {
@@ -98,7 +105,8 @@ static void fix_tcp(uint8_t *frame, const struct segments *at, size_t bytes)
 	uint64_t sum = PROTOCOL_TCP + (bytes - at->tcp);
 	uint8_t *field = frame + at->tcp + TCP_CHECKSUM;
 
-	sum = at->is_ip6 ? add_up(frame + at->ip + 8, 32, sum) : add_up(frame + at->ip + 12, 8, sum);
+	sum = at->is_ip6 ? add_up(frame + at->ip + 8, 32, sum)
+			 : add_up(frame + at->ip + 12, 8, sum);
 	store_be16(field, 0);
 	store_be16(field, ~fold(add_up(frame + at->tcp, bytes - at->tcp, sum)));
 }
@@ -127,8 +135,8 @@ static bool send_segments(struct netdev *netdev, uint8_t *frame, size_t bytes, u
 		memcpy(segment, headers, at.payload);
 		fix_ip(segment + at.ip, &at, at.payload + now, number);
 		store_be32(tcp + TCP_SEQUENCE, sequence + done);
-		tcp[TCP_FLAGS] = flags & ~((is_last ? 0 : TCP_FIN | TCP_PSH) |
-					   (number ? TCP_CWR : 0));
+		tcp[TCP_FLAGS] =
+			flags & ~((is_last ? 0 : TCP_FIN | TCP_PSH) | (number ? TCP_CWR : 0));
 		fix_tcp(segment, &at, at.payload + now);
 		netdev_send(netdev, segment, at.payload + now);
 		done += now;
@@ -136,8 +144,7 @@ static bool send_segments(struct netdev *netdev, uint8_t *frame, size_t bytes, u
 	return true;
 }
 
-bool net_send_offloaded(struct netdev *netdev, const uint8_t *header, uint8_t *frame,
-			size_t bytes)
+bool net_send_offloaded(struct netdev *netdev, const uint8_t *header, uint8_t *frame, size_t bytes)
 {
 	unsigned gso = header[NET_GSO] & ~GSO_ECN;
 

@@ -16,24 +16,53 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { MODERN_BAR = 4, MODERN_BYTES = 0x4000, COMMON = 0, ISR = 0x1000, CONFIG = 0x2000,
-       NOTIFY = 0x3000, PART_BYTES = 0x1000, NOTIFY_STEP = 4 };
+enum {
+	MODERN_BAR = 4,
+	MODERN_BYTES = 0x4000,
+	COMMON = 0,
+	ISR = 0x1000,
+	CONFIG = 0x2000,
+	NOTIFY = 0x3000,
+	PART_BYTES = 0x1000,
+	NOTIFY_STEP = 4
+};
 
 /* Common configuration, [4.1.4.3]. */
 enum {
-	OFFERED_SELECT = 0x00, OFFERED = 0x04, ACCEPTED_SELECT = 0x08, ACCEPTED = 0x0c,
-	CONFIG_VECTOR = 0x10, QUEUE_COUNT = 0x12, STATUS = 0x14, GENERATION = 0x15,
-	QUEUE_SELECT = 0x16, QUEUE_SIZE = 0x18, QUEUE_VECTOR = 0x1a, QUEUE_ENABLE = 0x1c,
-	QUEUE_NOTIFY_OFFSET = 0x1e, QUEUE_DESC = 0x20, QUEUE_AVAIL = 0x28, QUEUE_USED = 0x30,
+	OFFERED_SELECT = 0x00,
+	OFFERED = 0x04,
+	ACCEPTED_SELECT = 0x08,
+	ACCEPTED = 0x0c,
+	CONFIG_VECTOR = 0x10,
+	QUEUE_COUNT = 0x12,
+	STATUS = 0x14,
+	GENERATION = 0x15,
+	QUEUE_SELECT = 0x16,
+	QUEUE_SIZE = 0x18,
+	QUEUE_VECTOR = 0x1a,
+	QUEUE_ENABLE = 0x1c,
+	QUEUE_NOTIFY_OFFSET = 0x1e,
+	QUEUE_DESC = 0x20,
+	QUEUE_AVAIL = 0x28,
+	QUEUE_USED = 0x30,
 	COMMON_BYTES = 0x38,
 };
 
 /* Legacy header, [4.1.4.8]; device configuration follows. */
 enum {
-	LEGACY_OFFERED = 0, LEGACY_ACCEPTED = 4, LEGACY_QUEUE = 8, LEGACY_QUEUE_SIZE = 12,
-	LEGACY_QUEUE_SELECT = 14, LEGACY_NOTIFY = 16, LEGACY_STATUS = 18, LEGACY_ISR = 19,
-	LEGACY_CONFIG_VECTOR = 20, LEGACY_QUEUE_VECTOR = 22, LEGACY_HEADER = 20,
-	LEGACY_HEADER_MSIX = 24, LEGACY_ALIGN = 4096,
+	LEGACY_OFFERED = 0,
+	LEGACY_ACCEPTED = 4,
+	LEGACY_QUEUE = 8,
+	LEGACY_QUEUE_SIZE = 12,
+	LEGACY_QUEUE_SELECT = 14,
+	LEGACY_NOTIFY = 16,
+	LEGACY_STATUS = 18,
+	LEGACY_ISR = 19,
+	LEGACY_CONFIG_VECTOR = 20,
+	LEGACY_QUEUE_VECTOR = 22,
+	LEGACY_HEADER = 20,
+	LEGACY_HEADER_MSIX = 24,
+	LEGACY_ALIGN = 4096,
 };
 
 enum { ISR_QUEUE = 1, ISR_CONFIG = 2 };
@@ -449,8 +478,8 @@ static const struct region legacy_region = {
 enum { WINDOW_BAR = 4, WINDOW_OFFSET = 8, WINDOW_BYTES = 12, WINDOW_DATA = 16, WINDOW_END = 20 };
 
 /* [4.1.4.9] true if the window's data is touched and it points into BAR 4. */
-static bool window_hit(struct virtio_dev *virtio, unsigned offset, unsigned size,
-		       uint32_t *at, uint32_t *bytes)
+static bool window_hit(struct virtio_dev *virtio, unsigned offset, unsigned size, uint32_t *at,
+		       uint32_t *bytes)
 {
 	unsigned cap = virtio->config_access;
 	const uint8_t *config = &virtio->pci.config[cap];
@@ -479,8 +508,9 @@ void virtio_config_written(struct dev *dev, unsigned offset, unsigned size)
 	uint32_t at, bytes;
 
 	if (window_hit(virtio, offset, size, &at, &bytes))
-		modern_write(dev, at, bytes,
-			     load_le(&virtio->pci.config[virtio->config_access + WINDOW_DATA], bytes));
+		modern_write(
+			dev, at, bytes,
+			load_le(&virtio->pci.config[virtio->config_access + WINDOW_DATA], bytes));
 }
 
 static uint8_t add_part(struct virtio_dev *virtio, uint8_t type, uint32_t offset, unsigned size)
@@ -573,7 +603,8 @@ static void choose_interfaces(struct virtio_dev *virtio)
 
 static int virtio_prepare(struct dev *dev, struct err *err)
 {
-	static const uint16_t legacy_id[] = { [VIRTIO_NET] = 0x1000, [VIRTIO_BLOCK] = 0x1001,
+	static const uint16_t legacy_id[] = { [VIRTIO_NET] = 0x1000,
+					      [VIRTIO_BLOCK] = 0x1001,
 					      [VIRTIO_CONSOLE] = 0x1003,
 					      [VIRTIO_ENTROPY] = 0x1005,
 					      [VIRTIO_BALLOON] = 0x1002 };
@@ -588,8 +619,7 @@ static int virtio_prepare(struct dev *dev, struct err *err)
 		return fail(err, ENOTSUP, "%s is not modelled",
 			    virtio->packed == ON ? "packed" : "iommu_platform");
 	store_le16(&config[PCI_VENDOR_ID], 0x1af4);
-	store_le16(&config[PCI_DEVICE_ID],
-		   virtio->has_legacy ? legacy_id[type] : 0x1040 + type);
+	store_le16(&config[PCI_DEVICE_ID], virtio->has_legacy ? legacy_id[type] : 0x1040 + type);
 	store_le16(&config[PCI_SUBVENDOR_ID], 0x1af4);
 	store_le16(&config[PCI_SUBSYSTEM_ID], virtio->has_legacy ? type : 0x1100);
 	config[PCI_REVISION] = virtio->has_legacy ? 0 : 1;

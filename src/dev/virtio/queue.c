@@ -226,7 +226,8 @@ struct virtq_chain *virtq_pop(struct virtqueue *queue, size_t extra_bytes)
 	if (!waiting(queue) && !virtq_want_notify(queue, true))
 		return NULL;
 	if (queue->in_flight >= queue->size) {
-		virtio_broken(queue->virtio, "queue %u: more requests than it holds", queue->number);
+		virtio_broken(queue->virtio, "queue %u: more requests than it holds",
+			      queue->number);
 		return NULL;
 	}
 	if (!read_16(queue,
@@ -274,8 +275,8 @@ void virtq_fill(struct virtq_chain *chain, uint32_t written, unsigned place)
 	unsigned slot = (queue->used_index + place) & (queue->size - 1);
 
 	if (is_usable(queue) &&
-	    dma_write(dev_of(queue), queue->used + RING_ENTRIES + (uint64_t)USED_ENTRY * slot, entry,
-		      sizeof(entry)))
+	    dma_write(dev_of(queue), queue->used + RING_ENTRIES + (uint64_t)USED_ENTRY * slot,
+		      entry, sizeof(entry)))
 		virtio_broken(queue->virtio, "queue %u is not in memory", queue->number);
 	/* The device may have written past what it reports (a status byte): mark it all. */
 	free_chain(chain, UINT64_MAX);

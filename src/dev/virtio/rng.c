@@ -96,8 +96,8 @@ static int rng_attach(struct dev *dev, struct err *err)
 }
 
 /* One class under three names; see virtio_prepare for what the name means. */
-#define RNG_CLASS(called, also)                                                        \
-	{                                                                              \
+#define RNG_CLASS(called, also)                                                          \
+	{                                                                                \
 		.pci = {                                                               \
 			.dev = {                                                       \
 				.name = called,                                        \
@@ -114,7 +114,7 @@ static int rng_attach(struct dev *dev, struct err *err)
 		},                                                                     \
 		.type = VIRTIO_ENTROPY,                                                \
 		.notified = rng_notified,                                              \
-		.reset = rng_reset,                                                    \
+		.reset = rng_reset, \
 	}
 
 const struct virtio_class virtio_rng_class = RNG_CLASS("virtio-rng-pci", "virtio-rng");

@@ -16,8 +16,15 @@
 #define CONSOLE_F_MULTIPORT   BIT(1)
 #define CONSOLE_F_EMERG_WRITE BIT(2)
 
-enum { QUEUE_SIZE = 128, CONTROL_QUEUE_SIZE = 32, CONTROL_RX = 2, CONTROL_TX = 3,
-       CONFIG_BYTES = 12, EMERGENCY = 8, MESSAGE_BYTES = 8 };
+enum {
+	QUEUE_SIZE = 128,
+	CONTROL_QUEUE_SIZE = 32,
+	CONTROL_RX = 2,
+	CONTROL_TX = 3,
+	CONFIG_BYTES = 12,
+	EMERGENCY = 8,
+	MESSAGE_BYTES = 8
+};
 
 static const struct field message_state[] = {
 	STATE(struct control_message, port),
@@ -27,8 +34,8 @@ static const struct field message_state[] = {
 };
 
 static const struct field serial_fields[] = {
-	SETTING(struct virtio_serial, max_ports, .def = SERIAL_PORTS, .min = 1,
-		.max = SERIAL_PORTS, .help = "ports at most"),
+	SETTING(struct virtio_serial, max_ports, .def = SERIAL_PORTS, .min = 1, .max = SERIAL_PORTS,
+		.help = "ports at most"),
 	SETTING_AS("emergency-write", struct virtio_serial, emergency_write, .def = 1,
 		   .help = "a register the guest can print through at any time"),
 	STATE(struct virtio_serial, is_ready),
@@ -239,8 +246,8 @@ static void serial_detach(struct dev *dev)
 }
 
 /* One class under three names; see virtio_prepare for what the name means. */
-#define SERIAL_CLASS(called, also)                                                     \
-	{                                                                              \
+#define SERIAL_CLASS(called, also)                                                       \
+	{                                                                                \
 		.pci = {                                                               \
 			.dev = {                                                       \
 				.name = called,                                        \
@@ -261,7 +268,7 @@ static void serial_detach(struct dev *dev)
 		.get_config = serial_get_config,                                       \
 		.set_config = serial_set_config,                                       \
 		.notified = serial_notified,                                           \
-		.reset = serial_reset,                                                 \
+		.reset = serial_reset, \
 	}
 
 const struct virtio_class virtio_serial_class = SERIAL_CLASS("virtio-serial-pci", "virtio-serial");

@@ -16,8 +16,13 @@
 enum { VIRTIO_QUEUES = 64, VIRTQ_SIZE_MAX = 1024, VIRTQ_SEGMENTS = 1024 };
 enum { VIRTIO_NO_VECTOR = 0xffff };
 
-enum { VIRTIO_NET = 1, VIRTIO_BLOCK = 2, VIRTIO_CONSOLE = 3, VIRTIO_ENTROPY = 4,
-       VIRTIO_BALLOON = 5 };
+enum {
+	VIRTIO_NET = 1,
+	VIRTIO_BLOCK = 2,
+	VIRTIO_CONSOLE = 3,
+	VIRTIO_ENTROPY = 4,
+	VIRTIO_BALLOON = 5
+};
 
 /* Feature bits of the transport; the low 24 are the device's. */
 #define VIRTIO_F_ANY_LAYOUT BIT(27)
@@ -25,8 +30,14 @@ enum { VIRTIO_NET = 1, VIRTIO_BLOCK = 2, VIRTIO_CONSOLE = 3, VIRTIO_ENTROPY = 4,
 #define VIRTIO_F_EVENT_IDX  BIT(29)
 #define VIRTIO_F_VERSION_1  BIT(32)
 
-enum { STATUS_ACKNOWLEDGED = 1, STATUS_DRIVER = 2, STATUS_DRIVER_OK = 4, STATUS_FEATURES_OK = 8,
-       STATUS_NEEDS_RESET = 0x40, STATUS_FAILED = 0x80 };
+enum {
+	STATUS_ACKNOWLEDGED = 1,
+	STATUS_DRIVER = 2,
+	STATUS_DRIVER_OK = 4,
+	STATUS_FEATURES_OK = 8,
+	STATUS_NEEDS_RESET = 0x40,
+	STATUS_FAILED = 0x80
+};
 
 struct virtio_dev;
 
@@ -132,7 +143,7 @@ bool virtq_want_notify(struct virtqueue *queue, bool want);
 void virtq_reset(struct virtqueue *queue);
 
 /* Copies and consumes from the front (or end) of a scatter list. Return bytes moved. */
-size_t virtq_take(struct virtq_chain *chain, void *to, size_t bytes);        /* from out */
+size_t virtq_take(struct virtq_chain *chain, void *to, size_t bytes);         /* from out */
 size_t virtq_give(struct virtq_chain *chain, const void *from, size_t bytes); /* into in */
 bool virtq_take_end(struct virtq_chain *chain, uint8_t **byte); /* the last byte of in */
 
