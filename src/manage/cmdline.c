@@ -538,6 +538,26 @@ static int opt_ignored_arg(struct config *config, const char *name, const char *
 	return 0;
 }
 
+/* The guest's HLT never takes a host processor from anybody, so cpu-pm= has nothing to change. */
+static int opt_overcommit(struct config *config, const char *name, const char *value,
+			  struct err *err)
+{
+	struct options options;
+	bool lock, ignored;
+	int error = options_parse(&options, "-overcommit", value, NULL, err);
+
+	if (!error)
+		error = options_bool(&options, "mem-lock", false, &lock, err);
+	if (!error)
+		error = options_bool(&options, "cpu-pm", false, &ignored, err);
+	if (!error)
+		error = options_check(&options, err);
+	if (!error && lock)
+		error = fail(err, ENOTSUP, "mem-lock=on is not supported");
+	options_free(&options);
+	return error;
+}
+
 static int opt_help(struct config *config, const char *name, const char *value, struct err *err)
 {
 	cmdline_help();

@@ -11,12 +11,14 @@
 
 #include "base/bytes.h"
 #include "host/kvm.h"
+#include "host/log.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { ENTRIES = 256, REGISTERS = 5 };
+enum { LA57 = 1 << 16 }; /* leaf 7 ECX */
 
 struct model {
 	const char *name, *vendor;
@@ -148,13 +150,19 @@ static void set_text(struct cpuid_table *table, const struct model *model)
 	}
 }
 
+static uint32_t signature_of(unsigned family, unsigned model, unsigned stepping)
+{
+	unsigned low = MIN(family, 15u);
+
+	return (family - low) << 20 | (model >> 4) << 16 | low << 8 | (model & 15) << 4 | stepping;
+}
+
 static void apply_model(struct cpuid_table *table, const struct model *model)
 {
 	static const struct {
 		uint32_t leaf;
 		unsigned reg;
 	} place[REGISTERS] = { { 1, 3 }, { 1, 2 }, { 7, 1 }, { 0x80000001, 3 }, { 0x80000001, 2 } };
-	unsigned family = MIN(model->family, 15u);
 	struct kvm_cpuid_entry2 *e;
 
 	drop_leaves(table, model);
@@ -176,12 +184,15 @@ static void apply_model(struct cpuid_table *table, const struct model *model)
 		e->eax = 0;
 	e = find(table, 1, 0);
 	if (e)
-		e->eax = (model->family - family) << 20 | (model->model >> 4) << 16 | family << 8 |
-			 (model->model & 15) << 4 | model->stepping;
+		e->eax = signature_of(model->family, model->model, model->stepping);
 }
 
+/*
+ * +f of what the accelerator lacks: the guest does without, and the user is told; as in QEMU only
+ * `enforce` makes it an error.
+ */
 static int apply_feature(struct cpuid_table *table, const struct cpuid_table *supported,
-			 const char *name, size_t length, bool on, struct err *err)
+			 const char *name, size_t length, bool on, bool enforce, struct err *err)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(feature_names); i++) {
 		const struct feature_name *f = &feature_names[i];
@@ -196,9 +207,14 @@ static int apply_feature(struct cpuid_table *table, const struct cpuid_table *su
 				*reg_of(e, f->reg) &= ~BIT(f->bit);
 			return 0;
 		}
-		if (!have || !(*reg_of(have, f->reg) >> f->bit & 1))
-			return fail(err, ENOTSUP, "-cpu: this accelerator has no \"%.*s\"",
-				    (int)length, name);
+		if (!have || !(*reg_of(have, f->reg) >> f->bit & 1)) {
+			if (enforce)
+				return fail(err, ENOTSUP, "-cpu: this accelerator has no \"%.*s\"",
+					    (int)length, name);
+			log_line("-cpu: this accelerator has no \"%.*s\"; the guest goes without",
+				 (int)length, name);
+			return 0;
+		}
 		if (!e && table->count < ENTRIES) {
 			e = &table->entry[table->count++];
 			*e = *have;
@@ -216,7 +232,8 @@ static int apply_feature(struct cpuid_table *table, const struct cpuid_table *su
 static bool is_accepted(const char *name, size_t length)
 {
 	static const char *const names[] = { "migratable", "check", "enforce", "pmu", "kvm",
-					     "host_cache_info", "l3_cache", "hv_passthrough" };
+					     "host_cache_info", "l3_cache", "hv_passthrough",
+					     "host_phys_bits" /* always so */ };
 
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
 		if (same_name(names[i], name, length))
@@ -224,9 +241,70 @@ static bool is_accepted(const char *name, size_t length)
 	return false;
 }
 
+/* family=, model=, stepping=: `index` says which. */
+static int set_number(struct cpuid_table *table, unsigned index, const char *value, struct err *err)
+{
+	static const unsigned limit[] = { 255 + 15, 255, 15 };
+	struct kvm_cpuid_entry2 *e = find(table, 1, 0);
+	char *end;
+	unsigned long number = strtoul(value, &end, 0);
+	unsigned part[3];
+
+	if (end == value || (*end && *end != ',') || number > limit[index])
+		return fail(err, EINVAL, "-cpu: \"%.*s\" is not a number up to %u",
+			    (int)strcspn(value, ","), value, limit[index]);
+	if (!e)
+		return 0;
+	part[0] = (e->eax >> 8 & 15) + (e->eax >> 20 & 255);
+	part[1] = (e->eax >> 4 & 15) | (e->eax >> 12 & 0xf0);
+	part[2] = e->eax & 15;
+	part[index] = (unsigned)number;
+	e->eax = signature_of(part[0], part[1], part[2]);
+	return 0;
+}
+
+static int set_vendor(struct cpuid_table *table, const char *value, struct err *err)
+{
+	struct kvm_cpuid_entry2 *e = find(table, 0, 0);
+
+	if (strcspn(value, ",") != 12)
+		return fail(err, EINVAL, "-cpu: vendor \"%.*s\" does not have 12 letters",
+			    (int)strcspn(value, ","), value);
+	if (e) {
+		e->ebx = load_le32(value);
+		e->edx = load_le32(value + 4);
+		e->ecx = load_le32(value + 8);
+	}
+	return 0;
+}
+
+/* What has a value of its own: vendor=, family=, ... False: it is no such thing. */
+static bool apply_value(struct cpuid_table *table, const char *name, size_t length,
+			int *error, struct err *err)
+{
+	static const char *const numbers[] = { "family", "model", "stepping" };
+	const char *value = name + length + 1;
+
+	if (name[length] != '=')
+		return false;
+	if (same_name("vendor", name, length)) {
+		*error = set_vendor(table, value, err);
+		return true;
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(numbers); i++) {
+		if (same_name(numbers[i], name, length)) {
+			*error = set_number(table, i, value, err);
+			return true;
+		}
+	}
+	return false;
+}
+
 static int apply_text(struct cpuid_table *table, const struct cpuid_table *supported,
 		      const char *text, struct err *err)
 {
+	bool enforce = strstr(text, ",enforce") || !strncmp(text, "enforce", 7);
+
 	while (*text) {
 		size_t part = strcspn(text, ","), name = strcspn(text, ",=");
 		bool sign = *text == '+' || *text == '-', on = *text != '-';
@@ -235,8 +313,10 @@ static int apply_text(struct cpuid_table *table, const struct cpuid_table *suppo
 		if (text[name] == '=')
 			on = !strncmp(text + name, "=on", 3) || !strncmp(text + name, "=true", 5) ||
 			     !strncmp(text + name, "=yes", 4);
-		if (!is_accepted(text + sign, name - sign))
-			error = apply_feature(table, supported, text + sign, name - sign, on, err);
+		if (!is_accepted(text + sign, name - sign) &&
+		    !apply_value(table, text, name, &error, err))
+			error = apply_feature(table, supported, text + sign, name - sign, on,
+					      enforce, err);
 		if (error)
 			return error;
 		text += part + (text[part] == ',');
@@ -280,12 +360,28 @@ static void set_topology(struct cpuid_table *table, const struct config *config,
 	}
 }
 
+static void set_address_bits(struct cpuid_table *table)
+{
+	struct kvm_cpuid_entry2 *e = find(table, 7, 0);
+
+	if (e && !(e->ecx & LA57)) {
+		e = find(table, 0x80000008, 0);
+		if (e)
+			e->eax = (e->eax & ~0xff00u) | 48 << 8;
+	}
+}
+
 static int choose(struct cpuid_table *table, const struct cpuid_table *supported,
 		  const char *text, struct err *err)
 {
 	size_t name = strcspn(text, ",");
+	int error;
 
 	*table = *supported;
+	/* 5-level paging makes every walk longer and guests take it wherever it is offered, so it
+	 * has to be asked for: +la57. */
+	if (find(table, 7, 0))
+		find(table, 7, 0)->ecx &= ~LA57;
 	if (!(name == 3 && !strncmp(text, "max", 3)) && !(name == 4 && !strncmp(text, "host", 4))) {
 		const struct model *model = NULL;
 
@@ -297,7 +393,9 @@ static int choose(struct cpuid_table *table, const struct cpuid_table *supported
 				    (int)name, text);
 		apply_model(table, model);
 	}
-	return apply_text(table, supported, text + name + (text[name] == ','), err);
+	error = apply_text(table, supported, text + name + (text[name] == ','), err);
+	set_address_bits(table);
+	return error;
 }
 
 int cpu_configure(struct board *board, struct kvm *system, const struct config *config,

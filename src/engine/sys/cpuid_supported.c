@@ -2,11 +2,11 @@
 /*
  * KVM_GET_SUPPORTED_CPUID: what a guest can be given.
  *
- * Integer and system instructions are the engine's own and always offered. Vector and x87 code
+ * Integer and system instructions are the engine's own and always offered, 5-level paging too. Vector and x87 code
  * runs on the host's units, so those features are the host's. Identity and caches are the host's
  * too. Everything else is zero.
  *
- * Not offered: VMX, SVM, MONITOR, TSX, MPX, CET, AMX, SGX, LA57, processor trace, performance
+ * Not offered: VMX, SVM, MONITOR, TSX, MPX, CET, AMX, SGX, processor trace, performance
  * monitoring, and instructions the decoder does not know.
  *
  * Manual: SDM 2 "CPUID"; Linux Documentation/virt/kvm/x86/cpuid.rst.
@@ -38,7 +38,7 @@ static const uint8_t host_features[] = {
 	FEATURE_SSE4A,
 };
 
-static const uint8_t never_offered[] = { FEATURE_MONITOR, FEATURE_OSPKE, FEATURE_LA57 };
+static const uint8_t never_offered[] = { FEATURE_MONITOR, FEATURE_OSPKE };
 
 static bool is_in(unsigned feature, const uint8_t *list, unsigned count)
 {
@@ -272,9 +272,8 @@ static void add_extended(struct table *t)
 	uint32_t sizes[4] = { host_word(0x80000008, 0, EAX) & 0xffff };
 
 	if (!sizes[EAX])
-		sizes[EAX] = 48 << 8 | 46;
-	if (sizes[EAX] >> 8 > 48) /* no LA57 */
-		sizes[EAX] = 48 << 8 | (sizes[EAX] & 0xff);
+		sizes[EAX] = 46;
+	sizes[EAX] = 57 << 8 | (sizes[EAX] & 0xff); /* with LA57, whatever the host has */
 	add(t, 0x80000000, 0, false, range);
 	add(t, 0x80000001, 0, false, features);
 	for (uint32_t leaf = 0x80000002; leaf <= 0x80000006; leaf++)
