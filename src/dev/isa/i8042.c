@@ -291,8 +291,9 @@ static void do_argument(struct i8042 *c, uint8_t value)
 	case FAKE_KEYBOARD:
 		answer(c, value);
 		break;
-	case FAKE_MOUSE:
-		ps2_put(&c->mouse.queue, value);
+	case FAKE_MOUSE: /* straight into the output buffer, also while the mouse is off */
+		c->output = value;
+		c->output_from = FROM_MOUSE;
 		break;
 	case WRITE_MOUSE:
 		c->ram[0] &= ~CTR_MOUSE_OFF; /* [Write Auxiliary Device] enables it */
