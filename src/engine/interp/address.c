@@ -29,7 +29,7 @@ static bool within_limit(const struct segment *s, uint64_t offset, unsigned size
 
 	if ((s->rights & (SEG_CODE | SEG_DOWN | SEG_S)) == (SEG_DOWN | SEG_S))
 		return offset > s->limit && last <= (s->rights & SEG_BIG ? 0xffffffffu : 0xffffu);
-	return last <= s->limit;
+	return last <= s->limit || s->limit == 0xffffffff; /* 4 GiB wraps around */
 }
 
 static bool type_allows(const struct segment *s, enum access access)
