@@ -249,7 +249,8 @@ static void put_evex_area(struct emit *e, unsigned map, unsigned pp, unsigned w,
  * EVEX disp32 is never scaled, so all of these can use it. The parts of a register in c->xsave:
  * 16 bytes in the legacy region, 16 in AVX, 32 in ZMM_Hi256; from 16 on, all in Hi16_ZMM.
  */
-static void put_vector_move(struct emit *e, unsigned reg, unsigned bytes, bool is_store, bool legacy)
+static void put_vector_move(struct emit *e, unsigned reg, unsigned bytes, bool is_store,
+			    bool legacy)
 {
 	uint32_t xmm = AREA_AT(AREA_XMM + 16 * reg);
 

@@ -99,11 +99,9 @@ static gva_t fx_address(struct vcpu *c, const struct insn *i, enum access access
 {
 	if (c->cr0 & (CR0_EM | CR0_TS))
 		raise_fault(c, EXC_NM);
-	gva_t address = operand_address(c, i, FX_BYTES, access);
-
-	if (address & 15)
+	if (operand_address(c, i, 1, access) & 15)
 		raise_gp(c);
-	return address;
+	return operand_address(c, i, FX_BYTES, access);
 }
 
 void exec_fxsave(struct vcpu *c, const struct insn *i)
@@ -144,11 +142,9 @@ static gva_t xsave_address(struct vcpu *c, const struct insn *i, enum access acc
 		raise_ud(c);
 	if (c->cr0 & CR0_TS)
 		raise_fault(c, EXC_NM);
-	gva_t address = operand_address(c, i, HEADER + HEADER_BYTES, access);
-
-	if (address & 63)
+	if (operand_address(c, i, 1, access) & 63)
 		raise_gp(c);
-	return address;
+	return operand_address(c, i, HEADER + HEADER_BYTES, access);
 }
 
 static uint64_t requested(const struct vcpu *c)
@@ -205,6 +201,8 @@ static void save_standard(struct vcpu *c, const struct insn *i, bool skip_initia
 
 	x87_sync(c);
 	uint64_t in_use = components_in_use(c);
+
+	mem_check_write(c, address + AREA_XSTATE_BV, 8);
 	uint64_t old = mem_read(c, address + AREA_XSTATE_BV, 8);
 
 	layout(0, offset, &total);
