@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
- * The differential tester: random ring-3 instructions, on the host's CPU and in the engine.
+ * The differential tester: random ring-3 instructions in 64-, 32- and 16-bit code segments, on the
+ * host's CPU and in the engine.
  *
  * forms.c lists what the decoder accepts and assembles bytes, states.c makes up registers and
  * memory, native.c runs them in a forked child, engine.c in a vCPU, compare.c says what differs.
@@ -17,8 +18,12 @@ enum {
 	DATA_BYTES = 0x2000,
 	READ_ONLY = 0xc000, /* one page */
 	GS_BASE = 0x40,
-	CODE_SELECTOR_64 = 0x33, CODE_SELECTOR_32 = 0x23, DATA_SELECTOR = 0x2b,
-	AREA_BYTES = 2816, /* XSAVE standard format, PKRU included */
+	CODE_SELECTOR_64 = 0x33,
+	CODE_SELECTOR_32 = 0x23,
+	DATA_SELECTOR = 0x2b,
+	CODE_SELECTOR_16 = 0x07,
+	STACK_SELECTOR_16 = 0x0f, /* LDT: base CODE; base 0; 64 KiB */
+	AREA_BYTES = 2816,        /* XSAVE standard format, PKRU included */
 	PKRU_DEFAULT = 0x55555554,
 };
 
@@ -36,7 +41,9 @@ struct test {
 	uint8_t code[CODE_BYTES];
 	uint8_t length;
 	uint8_t instructions;
-	bool compat;      /* 32-bit code segment */
+	uint8_t width; /* of the code segment: 16, 32, 64 */
+	bool compat;   /* not 64 */
+	bool stack16;
 	uint16_t form;
 	uint64_t patch_at; /* bytes put into the data pages before the run */
 	uint32_t patch_bytes;
@@ -47,7 +54,7 @@ enum { DATA_WORDS = DATA_BYTES / 8, MAX_CHANGES = 512, COMPLETED = -1, HUNG = -2
 
 struct outcome {
 	struct state out;
-	int vector;       /* or COMPLETED: `out` is the state behind the instruction */
+	int vector; /* or COMPLETED: `out` is the state behind the instruction */
 	uint32_t error;
 	uint64_t cr2;
 	uint32_t changes; /* 8-byte words of the data pages that differ from pattern and patch */
@@ -73,6 +80,11 @@ struct random {
 	uint64_t state;
 };
 uint64_t random_next(struct random *r);
+/* RIP in its segment: t->in.rip is linear. */
+static inline uint64_t code_offset(const struct test *t, uint64_t rip)
+{
+	return t->width == 16 ? rip - CODE : rip;
+}
 static inline uint64_t random_below(struct random *r, uint64_t limit)
 {
 	return random_next(r) % limit;
@@ -81,9 +93,9 @@ static inline bool random_percent(struct random *r, unsigned percent)
 {
 	return random_below(r, 100) < percent;
 }
-uint64_t random_integer(struct random *r);       /* often an interesting one */
+uint64_t random_integer(struct random *r); /* often an interesting one */
 void random_vector(struct random *r, uint8_t *to, unsigned bytes);
-void random_x87(struct random *r, uint8_t *to);  /* 10 bytes */
+void random_x87(struct random *r, uint8_t *to); /* 10 bytes */
 
 /* forms.c */
 struct form_info {
@@ -113,8 +125,7 @@ void native_wait(struct batch *batch); /* outcomes are there; restarts a dead ch
 void native_stop(void);
 /* For both sides: notes what differs from pattern and patch, and puts the pattern back. */
 void memory_prepare(uint8_t *data, const struct test *t);
-void memory_collect(uint8_t *data, const uint8_t *pattern, const struct test *t,
-		    struct outcome *o);
+void memory_collect(uint8_t *data, const uint8_t *pattern, const struct test *t, struct outcome *o);
 
 /* engine.c */
 struct vcpu *engine_start(void);

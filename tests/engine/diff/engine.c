@@ -22,7 +22,10 @@
 #include <unistd.h>
 
 enum {
-	TABLES = 0x10000, CODE_GPA = 0x80000, READ_ONLY_GPA = 0x81000, RAM_BYTES = 0x100000,
+	TABLES = 0x10000,
+	CODE_GPA = 0x80000,
+	READ_ONLY_GPA = 0x81000,
+	RAM_BYTES = 0x100000,
 	DATA_GPA = 0x400000,
 };
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, HLT = 0xf4 };
@@ -105,8 +108,14 @@ static void set_cpuid(void)
 
 static void set_system_registers(void)
 {
-	const struct kvm_segment data_segment = { .limit = 0xffffffff, .selector = DATA_SELECTOR, .type = 3,
-						  .present = 1, .dpl = 3, .db = 1, .s = 1, .g = 1 };
+	const struct kvm_segment data_segment = { .limit = 0xffffffff,
+						  .selector = DATA_SELECTOR,
+						  .type = 3,
+						  .present = 1,
+						  .dpl = 3,
+						  .db = 1,
+						  .s = 1,
+						  .g = 1 };
 	const struct kvm_segment null = { .unusable = 1 };
 	struct kvm_segment code = data_segment, gs = null;
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = xsave_supported() };
@@ -153,29 +162,38 @@ void engine_new_pattern(const uint8_t *pattern)
 	memcpy(data, pattern, DATA_BYTES);
 }
 
-static void set_code_segment(bool compat)
+static void set_segments(const struct test *t)
 {
-	struct segment *cs = &c->seg[CS];
+	struct segment *cs = &c->seg[CS], *ss = &c->seg[SS];
 
-	cs->selector = compat ? CODE_SELECTOR_32 : CODE_SELECTOR_64;
+	cs->selector = t->width == 64   ? CODE_SELECTOR_64
+		       : t->width == 32 ? CODE_SELECTOR_32
+					: CODE_SELECTOR_16;
+	cs->base = t->width == 16 ? CODE : 0;
+	cs->limit = t->width == 16 ? 0xffff : 0xffffffff;
 	cs->rights &= ~(uint32_t)(SEG_LONG | SEG_BIG);
-	cs->rights |= compat ? SEG_BIG : SEG_LONG;
+	cs->rights |= t->width == 64 ? SEG_LONG : t->width == 32 ? SEG_BIG : 0;
+	ss->selector = t->stack16 ? STACK_SELECTOR_16 : DATA_SELECTOR;
+	ss->limit = t->stack16 ? 0xffff : 0xffffffff;
+	ss->rights = (ss->rights & ~(uint32_t)SEG_BIG) | (t->stack16 ? 0 : SEG_BIG);
 	mode_update(c);
 }
 
-static void load_state(const struct state *s)
+static void load_state(const struct test *t)
 {
+	const struct state *s = &t->in;
+
 	memcpy(c->gpr, s->gpr, sizeof(s->gpr));
-	c->rip = s->rip;
+	c->rip = code_offset(t, s->rip);
 	rflags_set(c, s->rflags);
 	memcpy(c->xsave, s->xsave, AREA_BYTES);
 	c->x87_live = false;
 }
 
-static void save_state(struct state *s)
+static void save_state(const struct test *t, struct state *s)
 {
 	memcpy(s->gpr, c->gpr, sizeof(s->gpr));
-	s->rip = c->rip;
+	s->rip = c->rip + (t->width == 16 ? CODE : 0);
 	s->rflags = rflags_get(c);
 	memcpy(s->xsave, c->xsave, AREA_BYTES);
 }
@@ -190,7 +208,7 @@ static bool note_end(const struct test *t, struct outcome *o)
 	}
 	if (c->raised.kind == EVENT_NONE)
 		return false;
-	bool is_final_hlt = c->rip == t->in.rip + t->length && t->instructions > 1;
+	bool is_final_hlt = t->instructions > 1 && c->rip == code_offset(t, t->in.rip + t->length);
 
 	if (!is_final_hlt) {
 		o->vector = c->raised.vector;
@@ -216,7 +234,7 @@ static void run(const struct test *t, struct outcome *o)
 			interp_run(c);
 		else
 			interp_step(c);
-		if (note_end(t, o) || (t->instructions == 1 && c->rip != t->in.rip))
+		if (note_end(t, o) || (t->instructions == 1 && c->rip != code_offset(t, t->in.rip)))
 			break;
 	}
 	c->pending_debug = 0;
@@ -228,14 +246,14 @@ void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o)
 	static const uint8_t halts[CODE_BYTES] = { [0 ... CODE_BYTES - 1] = HLT };
 	gpa_t code = CODE_GPA + (t->in.rip - CODE);
 
-	set_code_segment(t->compat);
+	set_segments(t);
 	gpa_write(c->vm, code, t->code, t->length);
 	memory_prepare(data, t);
 	fpu_enter(c);
-	load_state(&t->in);
+	load_state(t);
 	run(t, o);
 	fpu_leave(c);
-	save_state(&o->out);
+	save_state(t, &o->out);
 	gpa_write(c->vm, code, halts, t->length);
 	memory_collect(data, pattern, t, o);
 }

@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct template {
+struct template
+{
 	uint8_t encoding, map, opcode, pp, w, l, b, modrm;
 };
 enum { TEMPLATES = 8, MAX_FORMS = 60000, MAX_CODE = 15 };
@@ -21,7 +22,8 @@ struct form_entry {
 	struct form_info public;
 	uint64_t key;
 	uint16_t op;
-	bool compat, has_modrm;
+	uint8_t width; /* of the code segment */
+	bool has_modrm;
 	unsigned templates, seen;
 	struct template template[TEMPLATES];
 };
@@ -37,15 +39,15 @@ struct form_info *form_get(unsigned form)
 /* System instructions that a user process can be the oracle of. */
 static bool is_runnable(const struct op_info *info)
 {
-	static const char *const fine[] = { "fwait", "emms", "pushf", "popf", "cli", "sti", "in",
-					    "out", "ins", "insb", "outs", "outsb", "fxsave",
-					    "fxrstor", "xsave", "xrstor", "xsaveopt", "xsavec",
-					    "xsaves", "xrstors", "ldmxcsr", "stmxcsr", "vldmxcsr",
-					    "vstmxcsr", "vzeroupper", "vzeroall", "push fs",
-					    "push gs" };
-	static const char *const unfit[] = { "cpuid", "rdtsc", "rdtscp", "rdrand", "rdseed",
-					     "rdpid", "xgetbv", "syscall", "sysenter", "wrpkru",
-					     "swapgs", "invlpg" };
+	static const char *const fine[] = {
+		"fwait",   "emms",     "pushf",    "popf",       "cli",      "sti",     "in",
+		"out",     "ins",      "insb",     "outs",       "outsb",    "fxsave",  "fxrstor",
+		"xsave",   "xrstor",   "xsaveopt", "xsavec",     "xsaves",   "xrstors", "ldmxcsr",
+		"stmxcsr", "vldmxcsr", "vstmxcsr", "vzeroupper", "vzeroall", "push fs", "push gs"
+	};
+	static const char *const unfit[] = { "cpuid",    "rdtsc",  "rdtscp", "rdrand",
+					     "rdseed",   "rdpid",  "xgetbv", "syscall",
+					     "sysenter", "wrpkru", "swapgs", "invlpg" };
 
 	for (unsigned n = 0; n < ARRAY_LEN(unfit); n++)
 		if (!strcmp(info->mnemonic, unfit[n]))
@@ -129,7 +131,14 @@ static void assemble(struct writer *out, const struct template *t, const struct 
 
 /* Listing */
 
-static uint64_t form_key(const struct insn *i, const struct template *t, bool compat)
+static uint32_t mode_for(const struct vcpu *c, unsigned width)
+{
+	uint32_t mode = c->mode & ~(uint32_t)(MODE_CODE64 | MODE_CODE32);
+
+	return mode | (width == 64 ? MODE_CODE64 : width == 32 ? MODE_CODE32 : 0);
+}
+
+static uint64_t form_key(const struct insn *i, const struct template *t, unsigned width)
 {
 	uint64_t key = i->op;
 
@@ -140,7 +149,7 @@ static uint64_t form_key(const struct insn *i, const struct template *t, bool co
 	key = key << 1 | (t->encoding != LEGACY && t->w);
 	if (op_info(i->op)->flags & OP_X87)
 		key = key << 6 | (i->modrm & 0x3f);
-	return key << 1 | compat;
+	return key << 3 | width >> 4;
 }
 
 static struct form_entry *form_find(uint64_t key)
@@ -164,9 +173,12 @@ static void name_form(struct form_entry *f, const struct insn *i, const struct t
 	const struct op_info *info = op_info(i->op);
 	bool memory = insn_has_memory(i) && info->flags & OP_MODRM;
 
-	snprintf(f->public.name, sizeof(f->public.name), "%s%s/%u%s%s%s",
-		 encodings[t->encoding], info->mnemonic, i->vlen ? i->vlen : i->opsize,
-		 memory ? " m" : "", t->b ? " b" : "", f->compat ? " 32" : "");
+	snprintf(f->public.name, sizeof(f->public.name), "%s%s/%u%s%s%s", encodings[t->encoding],
+		 info->mnemonic, i->vlen ? i->vlen : i->opsize, memory ? " m" : "",
+		 t->b ? " b" : "",
+		 f->width == 64   ? ""
+		 : f->width == 32 ? " 32"
+				  : " 16");
 }
 
 /* --only takes part of a mnemonic, or a class. */
@@ -181,7 +193,7 @@ static bool is_wanted(const struct op_info *info, const char *only)
 	return strstr(info->mnemonic, only);
 }
 
-static void show(struct vcpu *c, const struct template *t, bool compat, const char *only)
+static void show(struct vcpu *c, const struct template *t, unsigned width, const char *only)
 {
 	const struct extension none = { 0 }, masked = { .aaa = 1 };
 	struct writer out = { .count = 0 };
@@ -190,9 +202,8 @@ static void show(struct vcpu *c, const struct template *t, bool compat, const ch
 	assemble(&out, t, &none, true);
 	for (unsigned n = 0; n < 12; n++)
 		put(&out, 0x21);
-	uint32_t mode = c->mode & ~(uint32_t)MODE_CODE64;
+	uint32_t mode = mode_for(c, width);
 
-	mode = compat ? mode | MODE_CODE32 : c->mode | MODE_CODE64;
 	decode(c, out.bytes, MAX_CODE, mode, &i);
 	if (i.exec == exec_ud && t->encoding == EVEX) {
 		out.count = 0;
@@ -205,14 +216,14 @@ static void show(struct vcpu *c, const struct template *t, bool compat, const ch
 		return;
 	if (only && !is_wanted(op_info(i.op), only))
 		return;
-	struct form_entry *f = form_find(form_key(&i, t, compat));
+	struct form_entry *f = form_find(form_key(&i, t, width));
 
 	if (!f)
 		return;
 	if (!f->seen++) {
 		f->public.info = op_info(i.op);
 		f->op = i.op;
-		f->compat = compat;
+		f->width = (uint8_t)width;
 		f->has_modrm = op_info(i.op)->flags & OP_MODRM;
 		name_form(f, &i, t);
 	}
@@ -222,18 +233,18 @@ static void show(struct vcpu *c, const struct template *t, bool compat, const ch
 		f->template[f->seen / 7 % TEMPLATES] = *t;
 }
 
-static void show_modrms(struct vcpu *c, struct template t, bool compat, const char *only)
+static void show_modrms(struct vcpu *c, struct template t, unsigned width, const char *only)
 {
-	bool all_rm = t.encoding == LEGACY &&
-		      ((t.map == MAP_1 && t.opcode >= 0xd8 && t.opcode <= 0xdf) ||
-		       (t.map == MAP_0F && t.opcode <= 1));
+	bool all_rm =
+		t.encoding == LEGACY && ((t.map == MAP_1 && t.opcode >= 0xd8 && t.opcode <= 0xdf) ||
+					 (t.map == MAP_0F && t.opcode <= 1));
 
 	for (unsigned reg = 0; reg < 8; reg++) {
 		t.modrm = (uint8_t)(reg << 3 | 4); /* a SIB byte, for VSIB */
-		show(c, &t, compat, only);
+		show(c, &t, width, only);
 		for (unsigned rm = all_rm ? 0 : 2; rm < (all_rm ? 8 : 3); rm++) {
 			t.modrm = (uint8_t)(0xc0 | reg << 3 | rm);
-			show(c, &t, compat, only);
+			show(c, &t, width, only);
 		}
 	}
 }
@@ -250,9 +261,11 @@ static void show_sizes(struct vcpu *c, struct template t, const char *only)
 		t.l = (uint8_t)(n >> 4);
 		if (t.b && t.encoding != EVEX)
 			continue;
-		show_modrms(c, t, false, only);
+		show_modrms(c, t, 64, only);
 		if (!t.w || t.encoding != LEGACY)
-			show_modrms(c, t, true, only);
+			show_modrms(c, t, 32, only);
+		if (!t.w && t.encoding == LEGACY)
+			show_modrms(c, t, 16, only);
 	}
 }
 
@@ -264,8 +277,9 @@ static bool is_prefix(const struct template *t)
 		return false;
 	if (t->map == MAP_0F)
 		return o == 0x38 || o == 0x3a || o == 0x0f;
-	return t->map == MAP_1 && (o == 0x0f || (o & 0xe7) == 0x26 || (o >= 0x62 && o <= 0x67 && o != 0x63) ||
-				   o == 0xf0 || o == 0xf2 || o == 0xf3 || o == 0xc4 || o == 0xc5);
+	return t->map == MAP_1 &&
+	       (o == 0x0f || (o & 0xe7) == 0x26 || (o >= 0x62 && o <= 0x67 && o != 0x63) ||
+		o == 0xf0 || o == 0xf2 || o == 0xf3 || o == 0xc4 || o == 0xc5);
 }
 
 unsigned forms_list(struct vcpu *c, const char *only)
@@ -293,7 +307,8 @@ static void random_prefixes(struct writer *out, const struct form_entry *f, stru
 	static const uint8_t segments[] = { 0x65, 0x2e, 0x26, 0x36, 0x3e };
 
 	if (random_percent(r, 6))
-		put(out, segments[random_below(r, f->compat ? 3 : 5) + (f->compat ? 2 : 0)]);
+		put(out, segments[random_below(r, (f->width != 64) ? 3 : 5) +
+				  ((f->width != 64) ? 2 : 0)]);
 	if (random_percent(r, 6))
 		put(out, 0x67);
 	if (t->encoding != LEGACY)
@@ -310,7 +325,7 @@ static void random_extension(struct extension *e, const struct form_entry *f, st
 	const struct op_info *info = f->public.info;
 
 	*e = (struct extension){ 0 };
-	if (!f->compat) {
+	if (!(f->width != 64)) {
 		e->r = random_below(r, 2);
 		e->x = random_below(r, 2);
 		e->b = random_below(r, 2);
@@ -322,12 +337,13 @@ static void random_extension(struct extension *e, const struct form_entry *f, st
 		return;
 	}
 	if (info->vvvv != FIELD_NONE)
-		e->vvvv = random_below(r, f->compat || (info->vvvv & FIELD_KIND) == FIELD_MASK ? 8 : 16);
+		e->vvvv = random_below(
+			r, (f->width != 64) || (info->vvvv & FIELD_KIND) == FIELD_MASK ? 8 : 16);
 	if ((info->reg & FIELD_KIND) == FIELD_MASK)
 		e->r = 0;
 	if (t->encoding == VEX)
 		return;
-	if (!f->compat) {
+	if (!(f->width != 64)) {
 		e->r_high = (info->reg & FIELD_KIND) == FIELD_VECTOR && random_percent(r, 30);
 		e->v_high = (info->vvvv != FIELD_NONE || info->flags & OP_ANY_VSIB) &&
 			    random_percent(r, 30);
@@ -357,8 +373,7 @@ static void random_modrm(struct template *t, const struct form_entry *f, struct 
 	t->modrm = (uint8_t)((t->modrm & 0x38) | random_below(r, 3) << 6 | rm);
 }
 
-static void random_tail(struct writer *out, const struct template *t, bool memory,
-			struct random *r)
+static void random_tail(struct writer *out, const struct template *t, bool memory, struct random *r)
 {
 	if (memory && (t->modrm & 7) == 4)
 		put(out, (unsigned)random_next(r) & 0xff);
@@ -429,9 +444,8 @@ bool form_assemble(struct vcpu *c, unsigned form, struct random *r, struct test 
 		   struct insn *decoded)
 {
 	const struct form_entry *f = &forms[form];
-	uint32_t mode = c->mode & ~(uint32_t)(MODE_CODE64 | MODE_CODE32);
+	uint32_t mode = mode_for(c, f->width);
 
-	mode |= f->compat ? MODE_CODE32 : MODE_CODE64;
 	for (unsigned tries = 0; tries < 20; tries++) {
 		struct template template = f->template[random_below(r, f->templates)];
 		struct writer out = { .count = 0 };
@@ -451,7 +465,9 @@ bool form_assemble(struct vcpu *c, unsigned form, struct random *r, struct test 
 		unsigned length = decode(c, out.bytes, MAX_CODE, mode, decoded);
 
 		t->length = (uint8_t)MIN(length, MAX_CODE);
-		t->compat = f->compat;
+		t->width = f->width;
+		t->compat = f->width != 64;
+		t->stack16 = f->width == 16 && random_percent(r, 50);
 		t->form = (uint16_t)form;
 		t->instructions = 1;
 		memcpy(t->code, out.bytes, MAX_CODE);
@@ -472,7 +488,7 @@ bool form_assemble(struct vcpu *c, unsigned form, struct random *r, struct test 
 
 static bool fits_sequence(const struct form_entry *f, const struct test *t)
 {
-	return f->public.info->flags & (OP_VECTOR | OP_X87) && f->compat == t->compat;
+	return f->public.info->flags & (OP_VECTOR | OP_X87) && f->width == t->width;
 }
 
 bool form_append(struct vcpu *c, struct random *r, struct test *t)

@@ -115,9 +115,8 @@ static uint64_t summary(const struct settings *s, unsigned forms)
 	printf("%u forms, %llu tests (%llu or more per form; %llu whole sequences), seed %llu: "
 	       "%llu mismatches in %llu forms\n",
 	       forms, (unsigned long long)runs, (unsigned long long)fewest,
-	       (unsigned long long)sequences,
-	       (unsigned long long)s->seed, (unsigned long long)mismatches,
-	       (unsigned long long)bad);
+	       (unsigned long long)sequences, (unsigned long long)s->seed,
+	       (unsigned long long)mismatches, (unsigned long long)bad);
 	return mismatches;
 }
 

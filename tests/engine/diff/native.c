@@ -10,6 +10,8 @@
 
 #include "base/bytes.h"
 
+#include <asm/ldt.h>
+#include <asm/prctl.h>
 #include <errno.h>
 #include <linux/futex.h>
 #include <signal.h>
@@ -19,7 +21,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <asm/prctl.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -50,8 +51,7 @@ static uint64_t expected_word(const uint8_t *pattern, const struct test *t, unsi
 	return load_le64(bytes);
 }
 
-void memory_collect(uint8_t *data, const uint8_t *pattern, const struct test *t,
-		    struct outcome *o)
+void memory_collect(uint8_t *data, const uint8_t *pattern, const struct test *t, struct outcome *o)
 {
 	o->changes = 0;
 	for (unsigned n = 0; n < DATA_WORDS; n++) {
@@ -79,7 +79,7 @@ static long futex(uint32_t *word, int op, uint32_t value, const struct timespec 
 }
 
 static const int gpr_order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
-				   REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11,
+				   REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
 				   REG_R12, REG_R13, REG_R14, REG_R15 };
 
 static void copy_xsave_out(uint8_t *to, const uint8_t *frame)
@@ -104,7 +104,7 @@ static void collect(ucontext_t *uc, const struct test *t, struct outcome *o)
 
 	for (unsigned n = 0; n < 16; n++)
 		o->out.gpr[n] = (uint64_t)g[gpr_order[n]];
-	o->out.rip = (uint64_t)g[REG_RIP];
+	o->out.rip = (uint64_t)g[REG_RIP] + (t->width == 16 ? CODE : 0);
 	o->out.rflags = (uint64_t)g[REG_EFL];
 	copy_xsave_out(o->out.xsave, (uint8_t *)uc->uc_mcontext.fpregs);
 	bool trap = g[REG_TRAPNO] == 1 || g[REG_TRAPNO] == 3 || g[REG_TRAPNO] == 4;
@@ -125,9 +125,13 @@ static void load(ucontext_t *uc, const struct test *t)
 	memcpy((void *)t->in.rip, t->code, t->length);
 	for (unsigned n = 0; n < 16; n++)
 		g[gpr_order[n]] = (greg_t)t->in.gpr[n];
-	g[REG_RIP] = (greg_t)t->in.rip;
+	g[REG_RIP] = (greg_t)code_offset(t, t->in.rip);
 	g[REG_EFL] = (greg_t)t->in.rflags;
-	g[REG_CSGSFS] = (greg_t)((t->compat ? CODE_SELECTOR_32 : CODE_SELECTOR_64) | (uint64_t)DATA_SELECTOR << 48);
+	uint64_t cs = t->width == 64   ? CODE_SELECTOR_64
+		      : t->width == 32 ? CODE_SELECTOR_32
+				       : CODE_SELECTOR_16;
+
+	g[REG_CSGSFS] = (greg_t)(cs | (t->stack16 ? STACK_SELECTOR_16 : DATA_SELECTOR) * BIT(48));
 	copy_xsave_in((uint8_t *)uc->uc_mcontext.fpregs, t->in.xsave);
 }
 
@@ -178,6 +182,19 @@ static void *map_at(uintptr_t address, size_t bytes, int protection)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
+static void make_segments(void)
+{
+	struct user_desc code = {
+		.entry_number = 0, .base_addr = CODE, .limit = 0xffff, .contents = 2, .useable = 1
+	};
+	struct user_desc stack = { .entry_number = 1, .limit = 0xffff, .useable = 1 };
+
+	if (syscall(SYS_modify_ldt, 1, &code, sizeof(code)) ||
+	    syscall(SYS_modify_ldt, 1, &stack, sizeof(stack)))
+		_exit(78);
+	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(DATA_SELECTOR));
+}
+
 static void child_main(void)
 {
 	static const int signals[] = { SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP, SIGUSR1 };
@@ -194,7 +211,7 @@ static void child_main(void)
 	memset((void *)CODE, HLT, 0x1000);
 	memcpy((void *)DATA, shared->pattern, DATA_BYTES);
 	syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
-	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(DATA_SELECTOR)); /* for 32-bit code */
+	make_segments();
 	sigaltstack(&stack, NULL);
 	for (unsigned n = 0; n < ARRAY_LEN(signals); n++)
 		sigaction(signals[n], &action, NULL);
@@ -254,8 +271,9 @@ void native_wait(struct batch *batch)
 		bool slow = result && errno == ETIMEDOUT && batch->at == last;
 		bool dead = waitpid(child, &status, WNOHANG) == child;
 
-		if (dead && WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-			fprintf(stderr, "cannot map page 0x%x: see vm.mmap_min_addr\n", DATA);
+		if (dead && WIFEXITED(status) && WEXITSTATUS(status) >= 77) {
+			fprintf(stderr, "cannot map page 0x%x (see vm.mmap_min_addr), or no LDT\n",
+				DATA);
 			exit(77);
 		}
 		if (dead)

@@ -135,7 +135,7 @@ static void place_patch(struct random *r, struct test *t, const struct insn *i, 
 
 static uint64_t segment_base(const struct insn *i)
 {
-	return i->seg == GS ? GS_BASE : 0;
+	return i->seg == GS ? GS_BASE : 0; /* CS is not for data here */
 }
 
 static unsigned memory_bytes(const struct insn *i, bool compat)
@@ -185,9 +185,9 @@ static void solve_vsib(struct random *r, struct test *t, const struct insn *i)
 		if (high_half)
 			value = 0;
 		uint8_t *at = reg >= 16 ? t->in.xsave + xsave_offset(HI16_ZMM) + 64 * (reg - 16) + n
-			      : n < 16 ? t->in.xsave + XMM_AT + 16 * reg + n
-			      : n < 32 ? t->in.xsave + xsave_offset(AVX) + 16 * reg + n - 16
-				       : t->in.xsave + xsave_offset(ZMM_HI256) + 32 * reg + n - 32;
+			      : n < 16  ? t->in.xsave + XMM_AT + 16 * reg + n
+			      : n < 32  ? t->in.xsave + xsave_offset(AVX) + 16 * reg + n - 16
+					: t->in.xsave + xsave_offset(ZMM_HI256) + 32 * reg + n - 32;
 		store_le32(at, value);
 	}
 	if (i->base < 16) {
@@ -244,8 +244,8 @@ static void random_xsave(struct random *r, struct state *s)
 		mxcsr &= (uint32_t)random_next(r) | 0xffff807f;
 	store_le32(s->xsave + MXCSR_AT, mxcsr);
 	store_le32(s->xsave + MXCSR_AT + 4, fpu_mxcsr_mask());
-	uint16_t fcw = random_percent(r, 20) ? unmasked[random_below(r, ARRAY_LEN(unmasked))]
-					     : FCW_INIT;
+	uint16_t fcw =
+		random_percent(r, 20) ? unmasked[random_below(r, ARRAY_LEN(unmasked))] : FCW_INIT;
 
 	fcw = (uint16_t)((fcw & 0xff) | precision[random_below(r, 3)] << 8 |
 			 random_below(r, 4) << 10);
@@ -272,9 +272,11 @@ static bool is_split_lock(const struct test *t, const struct insn *i, unsigned b
 
 	if (!(i->prefix & PREFIX_LOCK) && strcmp(op_info(i->op)->mnemonic, "xchg"))
 		return false;
+	if (!strncmp(op_info(i->op)->mnemonic, "bt", 2) && op_info(i->op)->reg != FIELD_NONE)
+		return true; /* the bit's number decides where it is */
 	memcpy(gpr, t->in.gpr, sizeof(t->in.gpr));
-	uint64_t at = gpr[i->base] + (gpr[i->index] << i->scale) + (uint64_t)i->disp +
-		      segment_base(i);
+	uint64_t at =
+		gpr[i->base] + (gpr[i->index] << i->scale) + (uint64_t)i->disp + segment_base(i);
 
 	return insn_has_memory(i) && (at & 63) + bytes > 64;
 }
