@@ -5,6 +5,7 @@
 #include "backend/block/open.h"
 #include "backend/display/screendump.h"
 #include "backend/display/vnc.h"
+#include "base/bytes.h"
 #include "core/input.h"
 #include "core/netdev.h"
 #include "host/kvm.h"
@@ -81,6 +82,19 @@ uint64_t action_translate(struct vmm *vmm, unsigned vcpu, uint64_t gva)
 	return translation.physical_address + gva % PAGE_BYTES;
 }
 
+/* Reads a piece of one page: memory, or the registers of the device that is there instead. */
+static void read_physical(struct board *board, uint64_t gpa, uint8_t *to, size_t bytes)
+{
+	if (!board_memory_read(board, gpa, to, bytes))
+		return;
+	while (bytes) {
+		unsigned size = gpa % 4 || bytes < 4 ? 1 : 4;
+
+		store_le(to, board_mmio_read(board, gpa, size), size);
+		gpa += size, to += size, bytes -= size;
+	}
+}
+
 int action_read(struct vmm *vmm, int vcpu, uint64_t address, void *to, size_t bytes,
 		struct err *err)
 {
@@ -88,9 +102,10 @@ int action_read(struct vmm *vmm, int vcpu, uint64_t address, void *to, size_t by
 		size_t piece = MIN(bytes, (size_t)(PAGE_BYTES - address % PAGE_BYTES));
 		uint64_t gpa = vcpu < 0 ? address : action_translate(vmm, (unsigned)vcpu, address);
 
-		if (gpa == UINT64_MAX || board_memory_read(vmm->board, gpa, to, piece))
-			return fail(err, EFAULT, "there is no memory at %s address %#llx",
-				    vcpu < 0 ? "physical" : "virtual", (unsigned long long)address);
+		if (gpa == UINT64_MAX)
+			return fail(err, EFAULT, "nothing is mapped at virtual address %#llx",
+				    (unsigned long long)address);
+		read_physical(vmm->board, gpa, to, piece);
 		to = (uint8_t *)to + piece;
 		address += piece;
 		bytes -= piece;

@@ -11,7 +11,7 @@ int action_screendump(struct vmm *vmm, const char *path, const char *format, str
 int action_save(struct vmm *vmm, const char *path, struct err *err);
 int action_load(struct vmm *vmm, const char *path, struct err *err);
 
-/* Guest memory; `vcpu` < 0: the address is physical. Whatever cannot be read is an error. */
+/* Guest memory; `vcpu` < 0: the address is physical. Where no memory is, devices are read. */
 int action_read(struct vmm *vmm, int vcpu, uint64_t address, void *to, size_t bytes,
 		struct err *err);
 int action_memory_to_file(struct vmm *vmm, int vcpu, uint64_t address, uint64_t bytes,

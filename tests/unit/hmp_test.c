@@ -72,7 +72,7 @@ static void expressions_are_computed(void **state)
 		{ "print\r", "wrong number of arguments" },
 		{ "x/4i 0\r", "no disassembler" },
 		{ "x/z 0\r", "has a letter" },
-		{ "xp 0\r", "no memory" },
+		{ "xp 0\r", "0xffffffff" },
 		{ "o/b 70000 1\r", "a port is" },
 	};
 
