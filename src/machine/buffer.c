@@ -23,6 +23,8 @@ size_t buffer_add(struct buffer *buffer, const void *from, size_t bytes)
 {
 	size_t at = buffer->size;
 
+	if (!bytes)
+		return at;
 	reserve(buffer, bytes);
 	if (from)
 		memcpy(buffer->data + at, from, bytes);

@@ -115,6 +115,25 @@ static int opt_machine(struct config *config, const char *name, const char *valu
 	return error;
 }
 
+/* "kvm:soft": all of them must be there, whichever works. */
+static int check_accel(const char *list, struct err *err)
+{
+	static const char *const known[] = { "kvm", "soft", "tcg" };
+
+	while (*list) {
+		size_t length = strcspn(list, ":");
+		bool found = false;
+
+		for (unsigned i = 0; i < ARRAY_LEN(known); i++)
+			found |= strlen(known[i]) == length && !strncmp(known[i], list, length);
+		if (!found)
+			return fail(err, EINVAL, "there is no accelerator \"%.*s\"; use kvm or soft",
+				    (int)length, list);
+		list += length + (list[length] == ':');
+	}
+	return 0;
+}
+
 static int opt_accel(struct config *config, const char *name, const char *value, struct err *err)
 {
 	struct options options;
@@ -132,6 +151,8 @@ static int opt_accel(struct config *config, const char *name, const char *value,
 			abort();
 		config->accel = config_keep(config, list);
 	}
+	if (!error && accel)
+		error = strcmp(accel, "help") ? check_accel(accel, err) : 0;
 	options_get(&options, "thread"); /* QEMU's tcg,thread=multi: always so here */
 	if (!error)
 		error = irqchip_kind(config, options_get(&options, "kernel-irqchip"), err);
@@ -173,7 +194,7 @@ static int smp_part(struct options *options, const char *key, unsigned *value, s
 	uint64_t number;
 	int error = options_number(options, key, 0, &number, err);
 
-	*value = MIN(number, 255);
+	*value = MIN(number, 1000000);
 	if (!error && !number && options_get(options, key))
 		error = fail(err, EINVAL, "-smp: \"%s\" must be at least 1", key);
 	return error;
@@ -183,6 +204,7 @@ static int opt_smp(struct config *config, const char *name, const char *value, s
 {
 	struct options options;
 	unsigned cpus = 0, sockets = 0, cores = 0, threads = 0, most = 0, dies;
+	uint64_t places;
 	int error = options_parse(&options, "-smp", value, "cpus", err);
 
 	if (!error)
@@ -204,7 +226,8 @@ static int opt_smp(struct config *config, const char *name, const char *value, s
 		return error;
 	threads = threads ? threads : 1;
 	if (!cpus)
-		cpus = (sockets ? sockets : 1) * (cores ? cores : 1) * threads;
+		cpus = (unsigned)MIN((uint64_t)MIN(MAX(sockets, 1u), 4096u) * MIN(MAX(cores, 1u), 4096u) *
+					     MIN(threads, 4096u), 1000000u);
 	if (!cores)
 		cores = sockets ? MAX(cpus / (sockets * threads), 1u) : 1;
 	if (!sockets)
@@ -212,7 +235,8 @@ static int opt_smp(struct config *config, const char *name, const char *value, s
 	if (cpus > PC_MAX_VCPUS)
 		return fail(err, EINVAL, "-smp asks for %u processors; this machine has at most %d",
 			    cpus, PC_MAX_VCPUS);
-	if (sockets * cores * threads != (most ? most : cpus) && sockets * cores * threads != cpus)
+	places = (uint64_t)MIN(sockets, 4096u) * MIN(cores, 4096u) * MIN(threads, 4096u);
+	if (places != (most ? most : cpus) && places != cpus)
 		return fail(err, EINVAL, "-smp: %u sockets x %u cores x %u threads are not %u processors",
 			    sockets, cores, threads, cpus);
 	config->pc.vcpus = cpus;

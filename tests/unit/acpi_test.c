@@ -43,14 +43,14 @@ static void run(const char *fmt, const char *a, const char *b)
 
 static void check(const char *directory, const uint8_t *table)
 {
-	char path[256];
+	char path[256], name[5] = "";
 	FILE *file;
 	uint32_t size = load_le32(table + 4);
 
 	if (memcmp(table, "FACS", 4))
 		assert_int_equal(sum(table, size), 0);
-	snprintf(path, sizeof(path), "%s/%.4s", directory, (const char *)table);
-	strcat(path, ".aml");
+	memcpy(name, table, 4);
+	snprintf(path, sizeof(path), "%s/%s.aml", directory, name);
 	file = fopen(path, "wb");
 	assert_non_null(file);
 	assert_int_equal(fwrite(table, 1, size, file), size);

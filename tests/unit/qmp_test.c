@@ -35,8 +35,8 @@ static int tear_down(void **state)
 
 static void has(const char *text, const char *part)
 {
-	if (!strstr(text, part))
-		fail_msg("\"%s\" is not in: %s", part, text);
+	if (!text || !strstr(text, part))
+		fail_msg("\"%s\" is not in: %s", part, text ? text : "nothing");
 }
 
 static void a_greeting_comes_first(void **state)
