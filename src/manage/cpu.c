@@ -176,9 +176,13 @@ static void apply_model(struct cpuid_table *table, const struct model *model)
 		if (e)
 			*reg_of(e, place[i].reg) &= keep;
 	}
-	e = find(table, 7, 0);
-	if (e)
-		e->ecx = e->edx = 0;
+	for (uint32_t i = 0; i < table->count; i++) {
+		e = &table->entry[i];
+		if (e->function == 7 && e->index)
+			e->eax = e->ebx = e->ecx = e->edx = 0;
+		else if (e->function == 7)
+			e->eax = e->ecx = e->edx = 0;
+	}
 	e = find(table, 0xd, 1);
 	if (e)
 		e->eax = 0;

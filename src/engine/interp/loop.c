@@ -194,7 +194,8 @@ void interp_step(struct vcpu *c)
 	c->can_unwind = !reason;
 	if (reason) {
 		after_unwind(c, reason);
-		c->mode &= ~(MODE_STEP & ~mode);
+		if (!(mode & MODE_STEP))
+			mode_update(c);
 		return;
 	}
 	if (mode & MODE_STEP) {
@@ -202,7 +203,7 @@ void interp_step(struct vcpu *c)
 	} else {
 		c->mode |= MODE_STEP; /* one-instruction blocks, without the debug hooks */
 		run_block(c, code_block_find(c));
-		c->mode &= ~MODE_STEP;
+		mode_update(c); /* what the instruction has set up may need stepping itself */
 	}
 	c->insn = NULL;
 	c->can_unwind = false;

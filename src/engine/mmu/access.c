@@ -6,8 +6,8 @@
  * Both pages of an access are translated (and may fault) before anything is read or written.
  *
  * Manual: SDM 3, 4.6 and 8.1 (locked operations), 6.15 (#AC).
- * Not modelled: a locked access that crosses a page, or hits MMIO, is atomic only against others of
- * that kind. #AC looks at accesses of 2, 4 and 8 bytes.
+ * Not modelled: a locked access that crosses a cache line, or hits MMIO, is atomic only against
+ * others of that kind. #AC looks at accesses of 2, 4 and 8 bytes.
  */
 #include "engine/decode/ops.h"
 #include "engine/interp/address.h"
@@ -241,16 +241,25 @@ void mem_check_write(struct vcpu *c, gva_t address, unsigned size)
 	resolve(c, view_now(c), address, size, ACCESS_WRITE, data_is_64_bits(c), &span);
 }
 
+/* Hosts punish locked accesses across cache lines, some with seconds each (split-lock detection). */
+static bool crosses_line(gva_t address, unsigned size)
+{
+	enum { LINE_BYTES = 64 };
+
+	return (address & (LINE_BYTES - 1)) + size > LINE_BYTES;
+}
+
 void *mem_rmw_pointer(struct vcpu *c, gva_t address, unsigned size)
 {
 	void *host = tlb_write_pointer(c, address, size);
 	struct span span;
 
-	if (likely(host))
-		return host;
-	look_at(c, address, size, true);
-	resolve(c, view_now(c), address, size, ACCESS_WRITE, data_is_64_bits(c), &span);
-	return span.count == 1 ? span.piece[0].place.host : NULL;
+	if (unlikely(!host)) {
+		look_at(c, address, size, true);
+		resolve(c, view_now(c), address, size, ACCESS_WRITE, data_is_64_bits(c), &span);
+		host = span.count == 1 ? span.piece[0].place.host : NULL;
+	}
+	return crosses_line(address, size) ? NULL : host;
 }
 
 void *mem_span(struct vcpu *c, gva_t address, enum access access, unsigned *bytes)

@@ -62,7 +62,7 @@ void mem_check_write(struct vcpu *c, gva_t address, unsigned size);
 
 /*
  * A host pointer for an atomic read-modify-write of 1 to 16 bytes, dirty bit and log already set;
- * NULL if no single host instruction can do it (MMIO, page crossing, code page): then use
+ * NULL if no single host instruction should do it (MMIO, across cache lines): then use
  * mem_read + mem_write between split_lock() and split_unlock().
  */
 void *mem_rmw_pointer(struct vcpu *c, gva_t address, unsigned size);

@@ -271,7 +271,7 @@ void exec_invlpg(struct vcpu *c, const struct insn *i)
 		address = (uint32_t)(address + c->seg[i->seg].base);
 	else if (i->seg >= FS)
 		address += c->seg[i->seg].base;
-	if (is_canonical(address, c))
+	if (is_canonical_base(address, c))
 		tlb_flush_page(c, address);
 	return end_block(c, next_rip(c, i));
 }
@@ -294,7 +294,7 @@ void exec_invpcid(struct vcpu *c, const struct insn *i)
 		raise_gp(c);
 	if (type <= ONE_PCID && pcid && !(c->cr4 & CR4_PCIDE))
 		raise_gp(c);
-	if (type == ONE_ADDRESS && !is_canonical(address, c))
+	if (type == ONE_ADDRESS && !is_canonical_base(address, c))
 		raise_gp(c);
 	if (type == ONE_ADDRESS)
 		tlb_flush_page(c, address);

@@ -80,6 +80,15 @@ static inline bool is_canonical(uint64_t address, const struct vcpu *c)
 	return (uint64_t)sign_extend(address, bits) == address;
 }
 
+/* What registers may hold (bases, MSRs, INVLPG's operand): as wide as the processor's addresses
+ * ever get, whatever paging mode is on. [SDM 3 4.5.2] */
+static inline bool is_canonical_base(uint64_t address, const struct vcpu *c)
+{
+	unsigned bits = has_feature(c, FEATURE_LA57) ? 57 : 48;
+
+	return (uint64_t)sign_extend(address, bits) == address;
+}
+
 static inline bool is_protected(const struct vcpu *c) /* and not virtual-8086 */
 {
 	return (c->mode & (MODE_PROTECTED | MODE_VM86)) == MODE_PROTECTED;

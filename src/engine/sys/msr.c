@@ -64,10 +64,10 @@ static bool plain_write(struct vcpu *c, const struct plain_msr *msr, uint64_t va
 		return false;
 	if (msr->rule == HOST_WRITES && !host)
 		return false;
-	if (msr->rule == CANONICAL && !is_canonical(value, c))
+	if (msr->rule == CANONICAL && !is_canonical_base(value, c))
 		return false;
 	if (msr->rule == MADE_CANONICAL)
-		value = (uint64_t)sign_extend(value, c->cr4 & CR4_LA57 ? 57 : 48);
+		value = (uint64_t)sign_extend(value, has_feature(c, FEATURE_LA57) ? 57 : 48);
 	if (msr->index == MSR_MISC_FEATURES && value & ~msr->writable && !host)
 		return false;
 	*plain_value(c, msr) = value & msr->writable;
@@ -296,7 +296,7 @@ static bool misc_enable_write(struct vcpu *c, uint64_t value, bool host)
 
 static bool segment_base_write(struct vcpu *c, unsigned reg, uint64_t value, bool host)
 {
-	if ((!host && !has_feature(c, FEATURE_LM)) || !is_canonical(value, c))
+	if ((!host && !has_feature(c, FEATURE_LM)) || !is_canonical_base(value, c))
 		return false;
 	c->seg[reg].base = value;
 	return true;

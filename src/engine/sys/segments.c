@@ -202,7 +202,7 @@ static void write_base(struct vcpu *c, const struct insn *i, unsigned reg)
 	uint64_t base = i->opsize == 8 ? c->gpr[i->rm] : (uint32_t)c->gpr[i->rm];
 
 	require_fsgsbase(c);
-	if (!is_canonical(base, c))
+	if (!is_canonical_base(base, c))
 		raise_gp(c);
 	c->seg[reg].base = base;
 	return next(c, i);

@@ -40,7 +40,7 @@ static void load_table(struct vcpu *c, const struct insn *i, struct table_regist
 	mem_read_bytes(c, operand_address(c, i, 2 + base_bytes, ACCESS_READ), image,
 		       2 + base_bytes);
 	base = load_le64(image + 2);
-	if (base_bytes == 8 && !is_canonical(base, c))
+	if (base_bytes == 8 && !is_canonical_base(base, c))
 		raise_gp(c);
 	table->limit = load_le16(image);
 	table->base = base_bytes == 4 && i->opsize == 2 ? base & 0xffffff : base;
@@ -117,7 +117,7 @@ static void unpack_system_segment(struct vcpu *c, uint16_t selector, const struc
 				  struct segment *to)
 {
 	segment_unpack(d, selector, to);
-	if (in_long_mode(c) && !is_canonical(to->base, c))
+	if (in_long_mode(c) && !is_canonical_base(to->base, c))
 		raise_fault_code(c, EXC_GP, selector_error(c, selector));
 }
 
