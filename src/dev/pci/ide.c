@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { IDETIM = 0x40 };
+enum { IDETIM = 0x40, IDETIM_DECODE = 0x80 /* in each high byte */ };
 enum { BM_COMMAND = 0, BM_STATUS = 2, BM_TABLE = 4, BM_CHANNEL = 8, BM_PORTS = 16 };
 enum { PRD_LAST = 0x8000, PRD_MAX = 8192, SOFT_SEGMENTS = 512 };
 
@@ -466,7 +466,9 @@ static void ide_reset(struct dev *dev)
 	uint8_t *config = ide->pci.config;
 
 	store_le16(&config[PCI_STATUS], 0x0280);
+	/* Channels decode from the start: a kernel that is booted without firmware looks here. */
 	memset(&config[IDETIM], 0, 8);
+	config[IDETIM + 1] = config[IDETIM + 3] = IDETIM_DECODE;
 	for (unsigned i = 0; i < 2; i++) {
 		struct ide_channel *channel = &ide->channel[i];
 
