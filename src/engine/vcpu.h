@@ -271,6 +271,8 @@ struct vcpu {
 	struct jump_entry *jit_jump;
 	struct jit_link *jit_link;   /* the exit last taken, if it can be linked */
 	uint32_t jit_epoch;          /* raised by jit_flush: older translations are gone */
+	bool jit_vector_ok;          /* SSE instructions neither #UD nor #NM: mode_update() */
+	bool jit_fp_used;            /* the host's MXCSR may hold flags of the guest's */
 	bool jit_stop;               /* leave translated code after this instruction */
 
 	uint64_t count_insns, count_blocks, count_exits, count_tlb_misses; /* statistics */

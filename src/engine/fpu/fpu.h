@@ -30,6 +30,9 @@ void fpu_leave(struct vcpu *c);
  * bits in MXCSR, XSTATE_BV or XCOMP_BV; nothing was changed. */
 bool fpu_load_area(struct vcpu *c, const uint8_t *area);
 
+/* Translated code ran with the host's MXCSR: its sticky flags become the guest's. */
+void fpu_collect_flags(struct vcpu *c);
+
 /* Layout of c->xsave: standard format; 0 where this host or guest lacks the component. */
 unsigned xsave_offset(unsigned component);
 unsigned xsave_size(unsigned component);

@@ -169,3 +169,13 @@ void exec_vzeroupper(struct vcpu *c, const struct insn *i)
 		memset(c->xsave + xsave_offset(COMPONENT_ZMM_HI256), 0, 32 * registers);
 	next(c, i);
 }
+
+void fpu_collect_flags(struct vcpu *c)
+{
+	uint32_t host = host_mxcsr_get(), guest = load_le32(c->xsave + AREA_MXCSR);
+
+	if (host & FP_ALL) {
+		store_le32(c->xsave + AREA_MXCSR, guest | (host & FP_ALL));
+		host_mxcsr_set(host & ~(uint32_t)FP_ALL);
+	}
+}

@@ -296,6 +296,7 @@ static struct block *block_make(struct vcpu *c, const struct code_page *page, gv
 		block_fill_crossing(c, b, page, address);
 	}
 	memcpy(block_source(b), page->copy + offset, b->crosses ? 0 : b->bytes);
+	b->code = page->copy + offset;
 	arena_take(cache, sizeof(*b) + (b->count + 1u) * sizeof(struct insn) + b->bytes);
 	bucket = block_bucket(cache, gpa, b->mode);
 	b->hash_next = *bucket;

@@ -44,6 +44,7 @@ struct block {
 	uint16_t heat;      /* times run, until it is worth translating */
 	uint32_t jit_epoch; /* `translation` is good while it is the vCPU's */
 	struct jit_block *translation;
+	const uint8_t *code; /* in the page's copy; a crossing block's is not whole */
 	struct link link[LINK_COUNT];
 	struct insn insns[]; /* `count` and one that leaves the block */
 };

@@ -82,6 +82,7 @@ static struct jit_block *translation(struct vcpu *c, struct block *b)
 								.count = b->count,
 								.rip = c->rip,
 								.mode = c->mode,
+								.bytes = b->code,
 								.page_code = b->number,
 								.stamp = b->stamp });
 	b->jit_epoch = c->jit_epoch;
@@ -157,6 +158,8 @@ static void run_step(struct vcpu *c)
 static void after_unwind(struct vcpu *c, enum unwind_reason reason)
 {
 	block_undo_stop(c->blocks);
+	if (c->jit_fp_used)
+		jit_collect_flags(c);
 	if (c->insn)
 		c->rip = insn_rip(c, c->insn);
 	c->insn = NULL;

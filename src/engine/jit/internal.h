@@ -31,12 +31,15 @@ struct jit_link {
 	uint64_t target;
 	const uint32_t *page_code; /* of the block it leaves */
 	bool flags_in_host;
+	bool forward; /* towards higher addresses: no loop can consist of such exits alone */
 };
 
 struct jit_block {
 	uint64_t rip;
 	uint32_t mode, stamp;
 	const uint32_t *page_code;
+	bool has_vector, has_fp;    /* runs only while jit_vector_ok, with the initial MXCSR */
+	const uint8_t *entry_plain; /* flags not needed, checks not due: forward jumps; or NULL */
 	const uint8_t *entry;       /* flags in vcpu.jit_flags if needed at all */
 	const uint8_t *entry_flags; /* flags in EFLAGS */
 	const uint8_t *entry_any;   /* from the jump table: checks the mode */
@@ -70,7 +73,10 @@ struct translator {
 	bool flags_in_host, flags_in_memory;
 	uint16_t live_after; /* status flags somebody will read after the current instruction */
 	uint16_t live_before;
-	unsigned links;
+	bool fp_unknown; /* an instruction before may have changed MXCSR */
+	unsigned links, insn_start;
+	uint8_t *leave[8]; /* jumps of the entry's checks */
+	unsigned leaves;
 	struct slow_path *slow;
 	unsigned slow_count;
 };
@@ -110,6 +116,11 @@ struct slow_path *slow_path_now(struct translator *t);
 
 /* run.c: behind an instruction done by the interpreter: translated code goes on. */
 op_fn jit_single_done;
+
+/* native_vector.c */
+bool native_vector(struct translator *t, const struct insn *i, const struct op_info *info);
+bool vector_is_native(const struct insn *i, const struct op_info *info);
+bool vector_is_fp(const struct op_info *info);
 
 /* native_branch.c */
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info);

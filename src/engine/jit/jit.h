@@ -34,6 +34,7 @@ struct jit_source {
 	unsigned count;
 	uint64_t rip;             /* linear, of the first byte; code segment base is 0 */
 	uint32_t mode;
+	const uint8_t *bytes;     /* the code itself, from the first byte on */
 	const uint32_t *page_code;
 	uint32_t stamp;
 };
@@ -46,6 +47,8 @@ bool jit_matches(const struct vcpu *c, const struct jit_block *block);
  * unknown target, or a stop after an instruction. May unwind.
  */
 void jit_run(struct vcpu *c, struct jit_block *block);
+/* The guest's floating-point flags, of which translated code leaves some in the host's register. */
+void jit_collect_flags(struct vcpu *c);
 /* `block` is where the last jit_run() wanted to go: next time it goes there by itself. */
 void jit_arrived(struct vcpu *c, struct jit_block *block);
 

@@ -8,6 +8,7 @@
 #include "engine/jit/internal.h"
 
 #include "base/bytes.h"
+#include "engine/fpu/fpu.h"
 #include "engine/interp/flags.h"
 #include "engine/interp/interp.h"
 
@@ -20,6 +21,8 @@ static int run_single(struct vcpu *c, struct jit_single *single)
 {
 	c->gpr[GPR_BLOCK] = single->block_rip;
 	c->insn = single->insn;
+	if (c->jit_fp_used)
+		jit_collect_flags(c);
 	flags_load_status(c, (uint32_t)c->jit_flags);
 	c->jit->counters.single++;
 	c->jit_stop = true; /* unless it gets to the instruction behind it */
@@ -185,6 +188,10 @@ void jit_flush(struct vcpu *c)
 
 bool jit_matches(const struct vcpu *c, const struct jit_block *block)
 {
+	if (block->has_vector && !c->jit_vector_ok)
+		return false;
+	if (block->has_fp && (load_le32(c->xsave + 24) & 0xffc0) != 0x1f80)
+		return false;
 	return block->rip == c->rip && block->mode == c->mode &&
 	       __atomic_load_n(block->page_code, __ATOMIC_RELAXED) == block->stamp;
 }
@@ -197,19 +204,30 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 	c->jit_flags = flags_status(c);
 	((enter_fn *)(uintptr_t)jit->enter)(c, block->entry);
 	flags_load_status(c, (uint32_t)c->jit_flags);
+	if (c->jit_fp_used)
+		jit_collect_flags(c);
+}
+
+void jit_collect_flags(struct vcpu *c)
+{
+	fpu_collect_flags(c);
+	c->jit_fp_used = false;
 }
 
 void jit_arrived(struct vcpu *c, struct jit_block *block)
 {
 	struct jit_link *link = c->jit_link;
 	struct jump_entry *e = &c->jit->jump[block->rip & (JUMP_ENTRIES - 1)];
+	const uint8_t *entry;
 
 	*e = (struct jump_entry){ block->rip ^ c->jit_key, block->entry_any };
 	if (!link || link->target != block->rip || link->page_code != block->page_code)
 		return;
 	/* Whoever is in one block of a page was led to the right page: the other is there too. */
-	store_le32(link->place, (uint32_t)((link->flags_in_host ? block->entry_flags : block->entry) -
-					   (link->place + 4 + (c->jit->code.run - c->jit->code.write))));
+	entry = link->flags_in_host ? block->entry_flags : block->entry;
+	if (link->forward && block->entry_plain)
+		entry = block->entry_plain;
+	store_le32(link->place, (uint32_t)(entry - (link->place + 4 + (c->jit->code.run - c->jit->code.write))));
 	c->jit_link = NULL;
 	c->jit->counters.links++;
 }

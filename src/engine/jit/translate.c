@@ -197,6 +197,7 @@ static void interpret(struct translator *t, const struct insn *i)
 	call_single(t, new_single(t, i));
 	t->flags_in_host = false;
 	t->flags_in_memory = true;
+	t->fp_unknown |= !vector_is_native(i, op_info(i->op));
 }
 
 /* The out-of-line ways of all instructions, behind the block. */
@@ -230,7 +231,8 @@ void exit_direct(struct translator *t, uint64_t target)
 	}
 	*link = (struct jit_link){ .target = target,
 				   .page_code = t->source->page_code,
-				   .flags_in_host = t->flags_in_host };
+				   .flags_in_host = t->flags_in_host,
+				   .forward = target > from + t->insn_start };
 	place = emit_jmp(&t->e);
 	emit_land(&t->e, place); /* until it is linked it falls through */
 	link->place = place;
@@ -263,39 +265,70 @@ void exit_indirect(struct translator *t)
 	emit_jmp_to(&t->e, t->jit->leave_rip);
 }
 
-/* Requests, the VMM's wish to leave, and code that changed: back to the run loop. */
+static void leave_unless(struct translator *t, enum condition wrong)
+{
+	t->leave[t->leaves++] = emit_jcc(&t->e, wrong);
+}
+
+/* The guest's MXCSR has its initial control bits, which are the host's. */
+static void check_mxcsr(struct translator *t)
+{
+	emit_load(&t->e, 4, T0, at_gs(offsetof(struct vcpu, xsave) + 24));
+	emit_alu_imm(&t->e, ALU_AND, 4, T0, 0xffc0);
+	emit_alu_imm(&t->e, ALU_CMP, 4, T0, 0x1f80);
+	leave_unless(t, CC_NE);
+	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xc6, .size = 1 }, 0, GS(jit_fp_used));
+	emit_u8(&t->e, 1);
+}
+
+/*
+ * Requests, the VMM's wish to leave, and code that changed: back to the run loop. Every loop has a
+ * backward or an indirect jump, which come in here; forward jumps may skip it.
+ */
 static void emit_entry(struct translator *t)
 {
 	const struct jit_source *s = t->source;
-	struct host_memory run_exit = at_register(T0, offsetof(struct kvm_run, immediate_exit));
-	uint8_t *checks, *leave[4];
+	struct jit_block *b = t->block;
+	uint8_t *checks;
 
-	t->block->entry_any = emit_here(&t->e);
+	b->entry_any = emit_here(&t->e);
 	emit_alu_mem_imm(&t->e, ALU_CMP, 4, GS(mode), (int32_t)s->mode);
-	leave[0] = emit_jcc(&t->e, CC_NE);
+	leave_unless(t, CC_NE);
 	checks = emit_jmp(&t->e);
-	t->block->entry_flags = emit_here(&t->e);
+	b->entry_flags = emit_here(&t->e);
 	if (t->live_before)
 		emit_push_flags_to(&t->e, GS(jit_flags));
 	emit_land(&t->e, checks);
-	t->block->entry = emit_here(&t->e);
+	b->entry = emit_here(&t->e);
 	emit_alu_mem_imm(&t->e, ALU_CMP, 4, GS(requests), 0);
-	leave[1] = emit_jcc(&t->e, CC_NE);
+	leave_unless(t, CC_NE);
 	emit_load(&t->e, 8, T0, GS(run));
-	emit_alu_mem_imm(&t->e, ALU_CMP, 1, run_exit, 0);
-	leave[2] = emit_jcc(&t->e, CC_NE);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 1,
+			 at_register(T0, offsetof(struct kvm_run, immediate_exit)), 0);
+	leave_unless(t, CC_NE);
 	emit_mov_imm(&t->e, T0, (uintptr_t)s->page_code);
 	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_register(T0, 0), (int32_t)s->stamp);
-	leave[3] = emit_jcc(&t->e, CC_NE);
-	checks = emit_jmp(&t->e);
-	for (unsigned n = 0; n < ARRAY_LEN(leave); n++)
-		emit_land(&t->e, leave[n]);
-	emit_mov_imm(&t->e, T1, s->rip);
-	emit_store(&t->e, 8, GS(rip), T1);
-	emit_jmp_to(&t->e, t->jit->leave_rip);
-	emit_land(&t->e, checks);
+	leave_unless(t, CC_NE);
+	if (b->has_vector) {
+		emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(jit_vector_ok), 0);
+		leave_unless(t, CC_E);
+	}
+	if (b->has_fp)
+		check_mxcsr(t);
+	if (!t->live_before && !b->has_vector)
+		b->entry_plain = emit_here(&t->e);
 	t->flags_in_host = false;
 	t->flags_in_memory = true;
+}
+
+/* Where the checks of the entry lead. */
+static void emit_leaving(struct translator *t)
+{
+	for (unsigned n = 0; n < t->leaves; n++)
+		emit_land(&t->e, t->leave[n]);
+	emit_mov_imm(&t->e, T1, t->source->rip);
+	emit_store(&t->e, 8, GS(rip), T1);
+	emit_jmp_to(&t->e, t->jit->leave_rip);
 }
 
 /* Liveness of status flags, from the end. What the interpreter does reads them all. */
@@ -318,6 +351,8 @@ static uint16_t flags_before(const struct insn *i, const struct op_info *info, u
 {
 	bool touches = info->flags_written | info->flags_undefined | info->flags_read;
 
+	if (vector_is_native(i, info))
+		return info->flags & OP_PRODUCES_RFLAGS ? 0 : after;
 	if (info->encoding != LEGACY ||
 	    info->flags & (OP_X87 | OP_VECTOR | OP_STRING | OP_CPL0 | OP_SYSTEM))
 		return ALL_FLAGS;
@@ -336,7 +371,8 @@ static void translate_insn(struct translator *t, const struct insn *i)
 	uint8_t *start = t->e.out;
 
 	*s = (struct slow_path){ 0 };
-	if (t->slow_count + 1 < MAX_SLOW && i->op && native_insn(t, i, info)) {
+	if (t->slow_count + 1 < MAX_SLOW && i->op &&
+	    (native_vector(t, i, info) || native_insn(t, i, info))) {
 		if (!s->froms)
 			return;
 		s->single = new_single(t, i);
@@ -401,9 +437,17 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	live[count] = ALL_FLAGS;
 	for (unsigned k = count; k-- > 0;)
 		live[k] = flags_before(&source->insns[k], op_info(source->insns[k].op), live[k + 1]);
+	for (unsigned k = 0; k < count; k++) {
+		const struct op_info *info = op_info(source->insns[k].op);
+		bool native = vector_is_native(&source->insns[k], info);
+
+		t.block->has_vector |= native;
+		t.block->has_fp |= native && vector_is_fp(info);
+	}
 	t.live_before = live[0];
 	emit_entry(&t);
 	for (unsigned k = 0; k < count; k++) {
+		t.insn_start = source->insns[k].start;
 		t.live_before = live[k];
 		t.live_after = live[k + 1];
 		if (k + 1 < count)
@@ -412,6 +456,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 			translate_last(&t, &source->insns[k]);
 	}
 	emit_slow_paths(&t);
+	emit_leaving(&t);
 	if (t.e.full)
 		return NULL;
 	jit->block_count++;

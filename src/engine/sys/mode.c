@@ -51,5 +51,6 @@ void mode_update(struct vcpu *c)
 		mode |= MODE_FLAT; /* not under MODE_ALIGN: every access is to be checked */
 	mode |= must_step(c) ? MODE_STEP : 0;
 	c->mode = mode;
+	c->jit_vector_ok = !(c->cr0 & (CR0_EM | CR0_TS)) && c->cr4 & CR4_OSFXSR;
 	tlb_select_view(c);
 }
