@@ -51,6 +51,8 @@ struct ide_drive {
 	uint16_t rotation_rate;
 	uint32_t logical_block_size, physical_block_size;
 	uint8_t write_cache; /* auto, on, off */
+	uint8_t rerror, werror;
+	bool share_rw;
 	/* wiring */
 	bool is_cd;
 	struct ide_channel *channel;

@@ -52,7 +52,9 @@ struct virtio_blk {
 	uint16_t num_queues, queue_size;
 	int64_t bootindex;
 	bool config_wce, discard, write_zeroes;
-	uint8_t write_cache, scsi;
+	uint8_t write_cache, scsi, rerror, werror;
+	char *iothread;
+	bool share_rw;
 	uint32_t logical_block_size, physical_block_size;
 	uint32_t cyls, heads, secs;
 	bool writeback; /* state: the driver may turn the cache off */
@@ -83,6 +85,12 @@ static const struct field blk_fields[] = {
 	SETTING_AS("write-zeroes", struct virtio_blk, write_zeroes, .def = 1,
 		   .help = "offer writing zeroes"),
 	SETTING(struct virtio_blk, scsi, .choices = "auto,on,off", .help = "accepted, no effect"),
+	SETTING(struct virtio_blk, rerror, .choices = "auto,report",
+		.help = "the guest is told of read errors"),
+	SETTING(struct virtio_blk, werror, .choices = "auto,report",
+		.help = "the guest is told of write errors"),
+	SETTING(struct virtio_blk, iothread, .help = "accepted, no effect: each disk has a thread"),
+	SETTING_AS("share-rw", struct virtio_blk, share_rw, .help = "accepted, no effect"),
 	SETTING(struct virtio_blk, logical_block_size, .def = 512, .min = 512, .max = 4096,
 		.help = "bytes of a block as the guest sees it"),
 	SETTING(struct virtio_blk, physical_block_size, .def = 512, .min = 512, .max = 32768,
