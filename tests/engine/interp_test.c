@@ -59,6 +59,16 @@ static void an_instruction_across_pages_depends_on_both(void **state)
 	EXPECT(LONG_64, crossing_code, 1 + 0x201 + 0x203);
 }
 
+/* `btl $0, %eax; ret`: what 0f ba is, the first byte of the next page says. */
+GUEST(group_code, ".code64",
+      "movl $0x20ffe, %ebx\n movl $0x00e0ba0f, (%rbx)\n movb $0xc3, 4(%rbx)\n"
+      "movl $3, %eax\n callq *%rbx\n adcl $5, %eax\n outl %eax, $0xf4\n hlt");
+
+static void a_group_may_be_told_by_the_next_page(void **state)
+{
+	EXPECT(LONG_64, group_code, 9);
+}
+
 /* Two pages with a function each; one linear page shows first one, then the other. */
 GUEST(remap_code, ".code64",
       "movl $0x0000002a, 0x201001\n movb $0xb8, 0x201000\n movb $0xc3, 0x201005\n"
@@ -263,6 +273,7 @@ int main(void)
 		cmocka_unit_test(a_loop_may_patch_itself_each_time),
 		cmocka_unit_test(a_string_store_over_what_follows_counts),
 		cmocka_unit_test(an_instruction_across_pages_depends_on_both),
+		cmocka_unit_test(a_group_may_be_told_by_the_next_page),
 		cmocka_unit_test(a_remapped_page_runs_its_new_code),
 		cmocka_unit_test(what_a_device_wrote_runs_after_a_flush),
 		cmocka_unit_test(without_paging_no_flush_is_needed),

@@ -274,7 +274,8 @@ static bool feature_present(const struct vcpu *c, uint8_t feature)
 	return feature == FEATURE_NONE || has_feature(c, feature);
 }
 
-static uint16_t find_row(const struct decoder *d)
+/* A group whose ModR/M byte is missing matches no row yet: it does not fit, it is not #UD. */
+static uint16_t find_row(struct decoder *d)
 {
 	uint8_t modrm = peek(d);
 	uint16_t last = last_row(d->encoding, d->map, d->opcode), first = last;
@@ -293,6 +294,8 @@ static uint16_t find_row(const struct decoder *d)
 			continue;
 		return n;
 	}
+	if (op_info(last)->flags & OP_MODRM)
+		(void)take(d);
 	return ROW_INVALID;
 }
 
