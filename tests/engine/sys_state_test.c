@@ -51,7 +51,8 @@ static void cr3_and_cr4_rules(void **state)
 {
 	(void)state;
 	assert_false(cr4_write(c, BIT(13))); /* VMXE */
-	assert_false(cr4_write(c, CR4_LA57));
+	assert_true(cr4_write(c, CR4_LA57)); /* before long mode only */
+	assert_true(cr4_write(c, 0));
 	assert_false(cr4_write(c, CR4_PCIDE)); /* long mode only */
 	rig_long(c, 0);
 	c->cr3 = 1;
@@ -254,7 +255,7 @@ static void msr_values_are_checked(void **state)
 		{ 0x277, 0x0007040600070406, true },
 		{ 0x277, 2, false }, /* PAT */
 		{ 0x277, 8, false },
-		{ 0xc0000102, 0x0000800000000000, false }, /* KERNEL_GS_BASE */
+		{ 0xc0000102, 0x0100000000000000, false }, /* KERNEL_GS_BASE */
 		{ 0xc0000102, 0xffff800000000000, true },
 		{ 0xc0000080, EFER_SCE | EFER_NX, true },
 		{ 0xc0000080, BIT(12), false }, /* SVME */
@@ -337,7 +338,7 @@ static void cpuid_follows_kvm(void **state)
 	c->cpuid_count = count;
 	cpuid_changed(c);
 	assert_true(has_feature(c, FEATURE_LM));
-	assert_false(has_feature(c, FEATURE_LA57));
+	assert_true(has_feature(c, FEATURE_LA57));
 	/* Beyond the last basic leaf: the last one. Unknown subleaves: zero. */
 	c->cpuid[0].eax = 7;
 	cpuid_query(c, 0x500, 0, out);
