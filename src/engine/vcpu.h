@@ -276,6 +276,7 @@ struct vcpu {
 	bool jit_stop;               /* leave translated code after this instruction */
 
 	uint64_t count_insns, count_blocks, count_exits, count_tlb_misses; /* statistics */
+	uint64_t count_pauses;
 };
 
 /* Thread-safe: sets request bits and wakes or interrupts the vCPU. */

@@ -28,7 +28,11 @@ void exec_nop(struct vcpu *c, const struct insn *i)
 
 void exec_pause(struct vcpu *c, const struct insn *i)
 {
+	enum { SPINS = 32 };
+
 	port_relax();
+	if (!(++c->count_pauses % SPINS))
+		port_yield(); /* whom it waits for may need this host processor */
 	return next(c, i);
 }
 

@@ -289,7 +289,7 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 	case 0x8d:
 		return i->opsize >= 4 && load_address(t, i);
 	case 0x90:
-		return i->rm == RAX; /* NOP, PAUSE */
+		return i->rm == RAX && !(i->prefix & PREFIX_REP); /* NOP, not PAUSE */
 	case 0x98 ... 0x99: /* CBW, CWD families: RAX and RDX are at home */
 		if (i->opsize == 2)
 			emit_u8(&t->e, 0x66);
