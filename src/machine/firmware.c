@@ -138,7 +138,7 @@ static int describe_to_fw_cfg(struct dev *fw_cfg, const struct pc_options *optio
 	add_number(fw_cfg, FW_CFG_RAM_SIZE, options->ram_bytes, 8);
 	add_number(fw_cfg, FW_CFG_NB_CPUS, options->vcpus, 2);
 	add_number(fw_cfg, FW_CFG_MAX_CPUS, options->vcpus, 2);
-	add_number(fw_cfg, FW_CFG_NOGRAPHIC, !options->vga, 2);
+	add_number(fw_cfg, FW_CFG_NOGRAPHIC, options->nographic || !options->vga, 2);
 	add_number(fw_cfg, FW_CFG_BOOT_MENU, options->boot_menu, 2);
 	add_number(fw_cfg, FW_CFG_IRQ0_OVERRIDE, 1, 4);
 	add_number(fw_cfg, FW_CFG_NUMA, 0, 8);

@@ -26,6 +26,7 @@ struct pc_options {
 	const char *boot_order;  /* "cad" */
 	const char *boot_list;   /* newline-separated firmware device paths, or NULL */
 	bool boot_menu, boot_strict;
+	bool nographic;          /* firmware talks on the first serial port */
 	bool hpet, acpi, vmport, pit, i8042;
 
 	/* Direct boot, without firmware. */

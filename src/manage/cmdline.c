@@ -75,46 +75,6 @@ static int irqchip_kind(struct config *config, const char *kind, struct err *err
 	return 0;
 }
 
-static int opt_machine(struct config *config, const char *name, const char *value,
-		       struct err *err)
-{
-	static const char *const accepted[] = { "graphics", "usb", "dump-guest-core", "mem-merge",
-						"smm", "vmport", "memory-backend", "hpet" };
-	struct options options;
-	const char *type, *accel;
-	int error = options_parse(&options, "-machine", value, "type", err);
-
-	type = options_get(&options, "type");
-	if (!error && type && strcmp(type, "pc") && strncmp(type, "pc-i440fx", 9)) {
-		bool help = !strcmp(type, "help");
-
-		if (help)
-			puts("pc                   Standard PC (i440FX + PIIX) (default)");
-		config->done |= help;
-		if (!help)
-			error = fail(err, ENODEV, "there is no machine \"%s\"; use pc", type);
-	}
-	accel = options_get(&options, "accel");
-	if (accel)
-		config->accel = config_keep(config, strdup(accel));
-	if (!error)
-		error = irqchip_kind(config, options_get(&options, "kernel_irqchip"), err);
-	if (!error)
-		error = options_bool(&options, "hpet", config->pc.hpet, &config->pc.hpet, err);
-	if (!error)
-		error = options_bool(&options, "acpi", config->pc.acpi, &config->pc.acpi, err);
-	if (!error)
-		error = options_bool(&options, "pit", config->pc.pit, &config->pc.pit, err);
-	if (!error)
-		error = options_bool(&options, "i8042", config->pc.i8042, &config->pc.i8042, err);
-	for (unsigned i = 0; i < ARRAY_LEN(accepted); i++)
-		options_get(&options, accepted[i]);
-	if (!error)
-		error = options_check(&options, err);
-	options_free(&options);
-	return error;
-}
-
 /* "kvm:soft": all of them must be there, whichever works. */
 static int check_accel(const char *list, struct err *err)
 {
@@ -132,6 +92,52 @@ static int check_accel(const char *list, struct err *err)
 		list += length + (list[length] == ':');
 	}
 	return 0;
+}
+
+static int opt_machine(struct config *config, const char *name, const char *value,
+		       struct err *err)
+{
+	static const char *const accepted[] = { "usb", "dump-guest-core", "mem-merge",
+						"smm", "vmport", "memory-backend", "hpet" };
+	struct options options;
+	const char *type, *accel;
+	bool graphics = true;
+	int error = options_parse(&options, "-machine", value, "type", err);
+
+	type = options_get(&options, "type");
+	if (!error && type && strcmp(type, "pc") && strncmp(type, "pc-i440fx", 9)) {
+		bool help = !strcmp(type, "help");
+
+		if (help)
+			puts("pc                   Standard PC (i440FX + PIIX) (default)");
+		config->done |= help;
+		if (!help)
+			error = fail(err, ENODEV, "there is no machine \"%s\"; use pc", type);
+	}
+	accel = options_get(&options, "accel");
+	if (accel)
+		config->accel = config_keep(config, strdup(accel));
+	if (!error && accel)
+		error = check_accel(accel, err);
+	if (!error)
+		error = irqchip_kind(config, options_get(&options, "kernel_irqchip"), err);
+	if (!error)
+		error = options_bool(&options, "graphics", true, &graphics, err);
+	config->pc.nographic |= !graphics;
+	if (!error)
+		error = options_bool(&options, "hpet", config->pc.hpet, &config->pc.hpet, err);
+	if (!error)
+		error = options_bool(&options, "acpi", config->pc.acpi, &config->pc.acpi, err);
+	if (!error)
+		error = options_bool(&options, "pit", config->pc.pit, &config->pc.pit, err);
+	if (!error)
+		error = options_bool(&options, "i8042", config->pc.i8042, &config->pc.i8042, err);
+	for (unsigned i = 0; i < ARRAY_LEN(accepted); i++)
+		options_get(&options, accepted[i]);
+	if (!error)
+		error = options_check(&options, err);
+	options_free(&options);
+	return error;
 }
 
 static int opt_accel(struct config *config, const char *name, const char *value, struct err *err)
@@ -709,6 +715,7 @@ static int check_terminal(const struct config *config, struct err *err)
 int config_check(struct config *config, struct err *err)
 {
 	merge_net(config);
+	config->pc.nographic |= config->nographic;
 	if (!config->pc.kernel && config->pc.append)
 		return fail(err, EINVAL, "-append is for a kernel; add -kernel");
 	if (!config->pc.kernel && config->pc.initrd)

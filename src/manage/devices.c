@@ -234,9 +234,12 @@ static int tell_firmware(struct config *config, struct board *board, struct err 
 	struct texts *texts = &config->boot_devices;
 	char *list = NULL;
 	size_t size = 0;
-	FILE *out = open_memstream(&list, &size);
+	FILE *out;
 	int error = 0;
 
+	if (!texts->count)
+		return 0;
+	out = open_memstream(&list, &size);
 	if (!out)
 		abort();
 	qsort(texts->list, texts->count, sizeof(texts->list[0]), compare_boot);
@@ -247,7 +250,7 @@ static int tell_firmware(struct config *config, struct board *board, struct err 
 		if (dev && pc_firmware_path(dev, path, sizeof(path)))
 			fprintf(out, "%s%s", i ? "\n" : "", path);
 	}
-	if (texts->count && config->pc.boot_strict)
+	if (config->pc.boot_strict)
 		fprintf(out, "\nHALT");
 	fclose(out);
 	if (size)
