@@ -8,7 +8,7 @@
  */
 #include "core/internal.h"
 #include "dev/all.h"
-#include "rig.h"
+#include "../device/rig.h"
 
 #include <stdio.h>
 #include <stdlib.h>
