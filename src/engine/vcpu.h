@@ -135,13 +135,24 @@ struct flags {
 	uint64_t carries;
 };
 
-/* A translation: guest page -> host address, for one privilege view. See mmu/tlb.h. */
+/* A translation: guest page -> host page, for one privilege view. See mmu/tlb.c. */
 struct tlb_entry {
-	uint64_t read, write, fetch; /* page | generation when that access may go straight through */
-	uintptr_t offset;            /* host address - linear address */
+	_Alignas(32) uint64_t read; /* the page, when that access may go straight through */
+	uint64_t write;
+	uint8_t *host;              /* of the page's first byte; NULL: never used */
 };
-enum { TLB_ENTRIES = 1024 };
+enum { TLB_ENTRIES = 1024, TLB_SPACES = 8, TLB_USED = 1000 };
 enum tlb_view { VIEW_KERNEL, VIEW_KERNEL_AC, VIEW_USER, VIEW_COUNT }; /* _AC: RFLAGS.AC lifts SMAP */
+
+/* What is known of one address space. */
+struct tlb_space {
+	unsigned pcid;
+	bool is_stale;       /* to be emptied before its next use */
+	uint64_t code_epoch; /* interp/block.c */
+	unsigned used_count; /* entries with a host page; more than TLB_USED: not listed */
+	uint16_t used[TLB_USED];
+	struct tlb_entry view[VIEW_COUNT][TLB_ENTRIES];
+};
 
 /* MMIO and PIO an unfinished instruction has already done: see mmu/io.h. */
 struct io_entry {
@@ -184,8 +195,10 @@ struct vcpu {
 	uint32_t rflags;         /* all but the status flags; use rflags_get/set */
 	uint32_t mode;           /* MODE_* */
 	uint64_t rip;            /* of the current instruction when not inside a block */
-	uint64_t tlb_generation; /* low 12 bits of every valid tag */
-	struct tlb_entry *tlb_now; /* the view data accesses use: tlb[view] */
+	struct tlb_entry *tlb_now; /* the view data accesses use: space->view[] */
+	/* The page the stack was last found in, for translated code: hits below the limit. */
+	uint64_t stack_page, stack_limit;
+	uint8_t *stack_host;
 	uint32_t requests;       /* atomic */
 	uint8_t cpl;
 	uint8_t link;            /* interp/: how the block was left, 0 for most handlers */
@@ -255,8 +268,14 @@ struct vcpu {
 	uint64_t tsc_deadline;
 	uint64_t steal_ns, steal_base_ns, left_run_at_ns; /* steal time: irqchip/pv.c */
 
-	struct tlb_entry tlb[VIEW_COUNT][TLB_ENTRIES];
-	uint64_t large_pages, huge_pages; /* Bloom bits of 2M and 1G pages in the TLB: mmu/tlb.c */
+	struct tlb_space *space, *spaces; /* the current one of TLB_SPACES */
+	unsigned next_space;              /* to be given to a new PCID */
+	struct tlb_entry no_translations[TLB_ENTRIES]; /* for when every access must be looked at */
+	uint64_t large_pages[64], huge_pages; /* Bloom bits of 2M and 1G pages in the TLB: mmu/tlb.c */
+	/* Shortcuts to decoded code are good in the epoch they were made in: [1] is for the upper
+	 * half of linear addresses, which address spaces share while its pages are global. */
+	uint64_t code_epoch[2];
+	bool upper_code_is_local;
 	struct block_cache *blocks; /* interp/ */
 	struct fpu_stubs *stubs;    /* fpu/ */
 	struct lapic *lapic;        /* NULL without in-kernel LAPIC */
@@ -267,7 +286,7 @@ struct vcpu {
 
 	/* The translator's, see jit/internal.h. */
 	struct jit *jit;             /* NULL: interpreter only */
-	uint64_t jit_flags, jit_scratch, jit_key;
+	uint64_t jit_flags, jit_scratch, jit_key[2];
 	struct jump_entry *jit_jump;
 	struct jit_link *jit_link;   /* the exit last taken, if it can be linked */
 	uint32_t jit_epoch;          /* raised by jit_flush: older translations are gone */
@@ -285,6 +304,12 @@ void vcpu_request(struct vcpu *c, uint32_t bits);
 static inline bool in_long_mode(const struct vcpu *c)
 {
 	return c->mode & MODE_LONG;
+}
+
+/* Which of the two epochs: 1 for where systems have their kernel. */
+static inline unsigned code_half(const struct vcpu *c, uint64_t address)
+{
+	return address >> (c->mode & MODE_LONG ? 63 : 31) & 1;
 }
 
 static inline bool code_is_64bit(const struct vcpu *c)

@@ -78,6 +78,20 @@ void tlb_flush_page(struct vcpu *c, gva_t address)
 	rig_flushes++;
 }
 
+void tlb_flush_space(struct vcpu *c, unsigned pcid)
+{
+	(void)c;
+	(void)pcid;
+	rig_flushes++;
+}
+
+void tlb_switch_space(struct vcpu *c, unsigned pcid, bool keep)
+{
+	(void)c;
+	(void)pcid;
+	rig_flushes += !keep;
+}
+
 void tlb_select_view(struct vcpu *c)
 {
 	(void)c;
@@ -306,8 +320,12 @@ struct vcpu *rig_new(void)
 	rig_no_write_at_0 = false;
 	c->run = calloc(1, sizeof(*c->run));
 	c->vm = calloc(1, sizeof(*c->vm));
-	c->tlb_now = c->tlb[0];
-	c->tlb_generation = 1; /* so that nothing ever hits */
+	c->tlb_now = c->no_translations;
+	for (unsigned n = 0; n < TLB_ENTRIES; n++) { /* so that nothing ever hits */
+		uint64_t elsewhere = (uint64_t)(n ^ 1) << PAGE_SHIFT;
+
+		c->no_translations[n] = (struct tlb_entry){ .read = elsewhere, .write = elsewhere };
+	}
 	cpuid_changed(c);
 	vcpu_reset(c, false);
 	return c;

@@ -64,6 +64,8 @@ static void cr3_and_cr4_rules(void **state)
 	assert_int_equal(rig_flushes, 0);
 	assert_true(cr3_write(c, 0x5001 | BIT(63)));
 	assert_int_equal(c->cr3, 0x5001);
+	assert_int_equal(rig_flushes, 0);
+	assert_true(cr3_write(c, 0x5001));
 	assert_int_equal(rig_flushes, 1);
 	assert_false(cr3_write(c, BIT(c->physical_bits)));
 	assert_true(cr4_write(c, CR4_PAE));

@@ -70,12 +70,13 @@ int vcpu_new(struct vm *vm, uint32_t id)
 	c->vm = vm;
 	c->id = id;
 	c->index = vm->vcpu_count;
-	c->tlb_generation = 1;
-	c->tlb_now = c->tlb[VIEW_KERNEL_AC];
-	error = run_pages_new(c);
+	error = tlb_init(c);
+	if (!error)
+		error = run_pages_new(c);
 	if (!error)
 		error = parts_new(c);
 	if (error) {
+		tlb_fini(c);
 		port_free_pages(c->run, KVM_ABI_RUN_BYTES);
 		port_free_pages(c, sizeof(*c));
 		return error;
@@ -100,6 +101,7 @@ void vcpu_free(struct vcpu *c)
 	jit_fini(c);
 	fpu_fini(c);
 	interp_fini(c);
+	tlb_fini(c);
 	port_free_pages(c->run, KVM_ABI_RUN_BYTES);
 	port_free_pages(c, sizeof(*c));
 }

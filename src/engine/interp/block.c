@@ -68,8 +68,8 @@ int interp_init(struct vcpu *c)
 		port_free_pages(cache, sizeof(*cache));
 		return -ENOMEM;
 	}
-	cache->epoch = 1;
 	c->blocks = cache;
+	interp_flush_lookup(c);
 	c->gpr[GPR_ZERO] = 0;
 	return 0;
 }
@@ -83,11 +83,46 @@ void interp_fini(struct vcpu *c)
 	c->blocks = NULL;
 }
 
+/* The translator tells epochs apart by 16 bits: all are made new before those come round. */
+static bool epochs_run_out(struct vcpu *c)
+{
+	return (c->blocks->last_epoch & 0xffff) > 0xffff - TLB_SPACES - 2;
+}
+
+void interp_use_space(struct vcpu *c)
+{
+	if (c->upper_code_is_local) {
+		c->upper_code_is_local = false;
+		if (epochs_run_out(c))
+			interp_flush_lookup(c);
+		c->code_epoch[1] = ++c->blocks->last_epoch;
+	}
+	c->code_epoch[0] = c->space->code_epoch;
+	jit_use_epochs(c);
+}
+
+void interp_flush_lookup_space(struct vcpu *c)
+{
+	if (epochs_run_out(c))
+		interp_flush_lookup(c);
+	c->space->code_epoch = ++c->blocks->last_epoch;
+	interp_use_space(c);
+}
+
 void interp_flush_lookup(struct vcpu *c)
 {
-	c->blocks->epoch++;
-	jit_flush_lookup(c);
-	memset(c->blocks->seen, 0, sizeof(c->blocks->seen));
+	struct block_cache *cache = c->blocks;
+
+	if (epochs_run_out(c)) {
+		cache->last_epoch = ALIGN_UP(cache->last_epoch, 0x10000);
+		jit_forget_targets(c);
+	}
+	for (unsigned n = 0; n < TLB_SPACES; n++)
+		c->spaces[n].code_epoch = ++cache->last_epoch;
+	c->code_epoch[1] = ++cache->last_epoch;
+	c->upper_code_is_local = false;
+	memset(cache->seen, 0, sizeof(cache->seen));
+	interp_use_space(c);
 }
 
 static unsigned seen_bit(gva_t address)
@@ -157,11 +192,11 @@ static struct code_page *page_add(struct block_cache *cache, gpa_t gpa)
 }
 
 /* Makes the copy what is in memory, and notices what was written behind our back. */
-static void page_refresh(struct vcpu *c, struct code_page *page, const uint8_t *host)
+static void page_refresh(struct vcpu *c, struct code_page *page, const uint8_t *host, uint64_t epoch)
 {
+	page->epoch = epoch;
 	page->stamp = mmu_watch_code(c, page->gpa, page->number); /* may unwind */
 	memcpy(page->copy, host, PAGE_BYTES);
-	page->epoch = c->blocks->epoch;
 }
 
 /* The code page behind a linear address, checked in this epoch. */
@@ -169,6 +204,7 @@ static struct code_page *page_at(struct vcpu *c, gva_t address)
 {
 	struct block_cache *cache = c->blocks;
 	gva_t tag = (address & PAGE_MASK) | !!(c->mode & MODE_USER);
+	uint64_t epoch = c->code_epoch[code_half(c, address)];
 	struct fetch_entry *e = &cache->fetch[address >> PAGE_SHIFT & (FETCH_ENTRIES - 1)];
 	struct code_page *page;
 	const uint8_t *host;
@@ -176,7 +212,7 @@ static struct code_page *page_at(struct vcpu *c, gva_t address)
 	unsigned bytes;
 	gpa_t gpa;
 
-	if (e->page == tag && e->epoch == cache->epoch &&
+	if (e->page == tag && e->epoch == epoch &&
 	    __atomic_load_n(e->code->number, __ATOMIC_ACQUIRE) == e->code->stamp)
 		return e->code;
 	host = mmu_fetch(c, address, &bytes, &gpa, &number);
@@ -192,15 +228,15 @@ static struct code_page *page_at(struct vcpu *c, gva_t address)
 	}
 	/* Even: nobody watches the page, or this record is new. */
 	if (!(page->stamp & 1) || __atomic_load_n(number, __ATOMIC_ACQUIRE) != page->stamp) {
-		page_refresh(c, page, host);
-	} else if (page->epoch != cache->epoch) {
+		page_refresh(c, page, host, epoch);
+	} else if (page->epoch != epoch) {
 		if (memcmp(page->copy, host, PAGE_BYTES) != 0) {
 			__atomic_fetch_add(number, 1, __ATOMIC_SEQ_CST);
-			page_refresh(c, page, host);
+			page_refresh(c, page, host, epoch);
 		}
-		page->epoch = cache->epoch;
+		page->epoch = epoch;
 	}
-	*e = (struct fetch_entry){ .page = tag, .epoch = cache->epoch, .code = page };
+	*e = (struct fetch_entry){ .page = tag, .epoch = epoch, .code = page };
 	return page;
 }
 
@@ -401,7 +437,9 @@ NOINLINE static struct block *block_find_slowly(struct vcpu *c, gva_t address)
 	b = block_in_hash(c, page, address);
 	if (!b)
 		b = block_make(c, page, address);
-	*lookup_at(cache, address) = (struct lookup_entry){ address, cache->epoch, b };
+	*lookup_at(cache, address) = (struct lookup_entry){
+		address, c->code_epoch[code_half(c, address)], b
+	};
 	cache->seen[seen_bit(address) / 64] |= BIT(seen_bit(address) % 64);
 	if (b->crosses) {
 		unsigned bit = seen_bit(address + PAGE_BYTES);
@@ -419,7 +457,7 @@ struct block *code_block_find(struct vcpu *c)
 	c->insn = NULL; /* what unwinds from here is no instruction's fault */
 	if (unlikely(near_limit(c)))
 		return block_at_limit(c, address);
-	if (likely(e->address == address && e->epoch == c->blocks->epoch &&
+	if (likely(e->address == address && e->epoch == c->code_epoch[code_half(c, address)] &&
 		   e->block->mode == c->mode && block_is_fresh(e->block) &&
 		   *e->block->number2 == e->block->stamp2))
 		return e->block;

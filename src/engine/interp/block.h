@@ -65,8 +65,8 @@ struct fetch_entry {
 };
 
 struct block_cache {
-	uint64_t epoch; /* shortcuts made before are void; never 0 */
-	uint64_t seen[64]; /* linear pages (hashed) that shortcuts of this epoch lead to */
+	uint64_t last_epoch; /* given out; vcpu.code_epoch has those in force, never 0 */
+	uint64_t seen[64]; /* linear pages (hashed) that shortcuts still good lead to */
 	/* interp_stop_after() has put exec_stop here. */
 	struct insn *stopped;
 	op_fn *stopped_exec;

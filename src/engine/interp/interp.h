@@ -32,6 +32,8 @@ void interp_flush(struct vcpu *c);
  * decoded pages be compared with memory before they run again (a device may have written them). */
 void interp_flush_lookup(struct vcpu *c);
 void interp_flush_lookup_page(struct vcpu *c, gva_t address); /* the same, by tlb_flush_page */
+void interp_flush_lookup_space(struct vcpu *c);  /* the same for c->space */
+void interp_use_space(struct vcpu *c);           /* c->space or its epoch is another */
 
 static ALWAYS_INLINE void next(struct vcpu *c, const struct insn *i)
 {

@@ -44,7 +44,7 @@ static ALWAYS_INLINE bool on_one_page(uint64_t a, uint64_t b)
 static ALWAYS_INLINE bool link_holds(const struct vcpu *c, const struct link *l)
 {
 	return l->rip == c->rip &&
-	       (l->epoch == c->blocks->epoch ||
+	       (l->epoch == c->code_epoch[code_half(c, c->rip)] ||
 		(l->same_page && on_one_page(c->gpr[GPR_BLOCK], c->rip))) &&
 	       block_is_fresh(l->to);
 }
@@ -59,7 +59,7 @@ static struct block *follow(struct vcpu *c, struct block *b, struct link *l)
 	    to->mode != b->mode)
 		return to;
 	*l = (struct link){ .rip = c->rip,
-			    .epoch = c->blocks->epoch,
+			    .epoch = c->code_epoch[code_half(c, c->rip)],
 			    .to = to,
 			    .same_page = on_one_page(from, c->rip) &&
 					 on_one_page(b->gpa, to->gpa) };

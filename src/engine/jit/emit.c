@@ -174,6 +174,12 @@ void emit_shift(struct emitter *e, enum shift op, unsigned size, unsigned to, un
 	emit_u8(e, count);
 }
 
+void emit_imul(struct emitter *e, unsigned size, unsigned to, unsigned from, int32_t value)
+{
+	emit_reg(e, GENERAL(0x69, size), to, from);
+	emit_u32(e, (uint32_t)value);
+}
+
 void emit_push_flags_to(struct emitter *e, struct host_memory m)
 {
 	emit_u8(e, 0x9c);

@@ -70,6 +70,7 @@ void emit_alu_imm(struct emitter *e, enum alu op, unsigned size, unsigned to, in
 void emit_alu_mem_imm(struct emitter *e, enum alu op, unsigned size, struct host_memory m,
 		      int32_t value);
 void emit_shift(struct emitter *e, enum shift op, unsigned size, unsigned to, unsigned count);
+void emit_imul(struct emitter *e, unsigned size, unsigned to, unsigned from, int32_t value);
 void emit_push_flags_to(struct emitter *e, struct host_memory m); /* PUSHF, POP m */
 void emit_pop_flags_from(struct emitter *e, struct host_memory m);
 

@@ -16,9 +16,13 @@
 
 #define GS(member) at_gs(offsetof(struct vcpu, member))
 
-enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, JUMP_ENTRIES = 4096, CACHE_BYTES = 32 << 20,
+enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, JUMP_BITS = 14,
+       JUMP_ENTRIES = 1 << JUMP_BITS, CACHE_BYTES = 32 << 20,
        MAX_BLOCKS = 1 << 16, MAX_SINGLES = 1 << 18, MAX_LINKS = 2, NOT_LINKED = 0,
        ROOM_FOR_ONE = 24 << 10 };
+
+/* Spreads targets over the table of them: the low half of RIP times this, its top bits. */
+#define JUMP_FACTOR 0x9e3779b1u
 
 /* An instruction the interpreter does for us: as decoded, and a stop behind it. */
 struct jit_single {

@@ -138,7 +138,7 @@ int jit_init(struct vcpu *c)
 	c->jit_jump = jit->jump;
 	emit_thunks(jit, c, &e);
 	jit->after_thunks = jit->used = ALIGN_UP((size_t)(e.out - jit->code.write), 64);
-	jit_flush_lookup(c);
+	jit_use_epochs(c);
 	return 0;
 }
 
@@ -158,17 +158,17 @@ void jit_fini(struct vcpu *c)
 	c->jit = NULL;
 }
 
-/* The generation is in the key's top 16 bits, where a canonical RIP has only copies of bit 47. */
-void jit_flush_lookup(struct vcpu *c)
+/* The epoch is in a key's top 16 bits, where a canonical RIP has only copies of bit 47. */
+void jit_use_epochs(struct vcpu *c)
 {
-	if (!c->jit)
-		return;
-	c->jit_key += BIT(48);
-	c->jit_link = NULL;
-	if (c->jit_key >> 48 == 0) {
-		c->jit_key = BIT(48);
+	c->jit_key[0] = c->code_epoch[0] << 48;
+	c->jit_key[1] = c->code_epoch[1] << 48;
+}
+
+void jit_forget_targets(struct vcpu *c)
+{
+	if (c->jit)
 		memset(c->jit->jump, 0, sizeof(c->jit->jump));
-	}
 }
 
 void jit_flush(struct vcpu *c)
@@ -182,8 +182,8 @@ void jit_flush(struct vcpu *c)
 	jit->single_count = 0;
 	jit->counters.flushes++;
 	c->jit_epoch++;
-	memset(jit->jump, 0, sizeof(jit->jump));
-	jit_flush_lookup(c);
+	c->jit_link = NULL;
+	jit_forget_targets(c);
 }
 
 bool jit_matches(const struct vcpu *c, const struct jit_block *block)
@@ -214,13 +214,18 @@ void jit_collect_flags(struct vcpu *c)
 	c->jit_fp_used = false;
 }
 
+static unsigned jump_index(uint64_t rip)
+{
+	return (uint32_t)rip * JUMP_FACTOR >> (32 - JUMP_BITS);
+}
+
 void jit_arrived(struct vcpu *c, struct jit_block *block)
 {
 	struct jit_link *link = c->jit_link;
-	struct jump_entry *e = &c->jit->jump[block->rip & (JUMP_ENTRIES - 1)];
+	struct jump_entry *e = &c->jit->jump[jump_index(block->rip)];
 	const uint8_t *entry;
 
-	*e = (struct jump_entry){ block->rip ^ c->jit_key, block->entry_any };
+	*e = (struct jump_entry){ block->rip ^ c->jit_key[block->rip >> 63], block->entry_any };
 	if (!link || link->target != block->rip || link->page_code != block->page_code)
 		return;
 	/* Whoever is in one block of a page was led to the right page: the other is there too. */

@@ -2,9 +2,9 @@
 /*
  * A block of guest code into host code: flags, addresses, and the frame around each instruction.
  *
- * The inline TLB check is mmu.h's: the page of an access's last byte with the generation against the
- * tag at the first byte's place catches misses, stale entries and page crossings at once. It
- * clobbers EFLAGS, so status flags that are still to be read are saved to vcpu.jit_flags first.
+ * The inline TLB check is mmu.h's: the address less the tag must lie within a page, which catches
+ * misses and page crossings at once. It clobbers EFLAGS, so status flags that are still to be read
+ * are saved to vcpu.jit_flags first.
  */
 #include "engine/jit/internal.h"
 
@@ -123,20 +123,15 @@ static void check_tlb(struct translator *t, unsigned size, bool write)
 	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
 
 	_Static_assert(sizeof(struct tlb_entry) == 32, "the index below is scaled by 32");
-	emit_store(&t->e, 8, at_register(H_RSP, -8), T0); /* the red zone */
 	emit_mov(&t->e, 4, T1, T0);
 	emit_shift(&t->e, SHIFT_SHR, 4, T1, PAGE_SHIFT - 5);
 	emit_alu_imm(&t->e, ALU_AND, 4, T1, (TLB_ENTRIES - 1) << 5);
 	emit_alu(&t->e, ALU_ADD, 8, T1, GS(tlb_now));
-	if (size > 1)
-		emit_alu_imm(&t->e, ALU_ADD, 8, T0, (int32_t)size - 1);
-	emit_alu_imm(&t->e, ALU_AND, 8, T0, (int32_t)PAGE_MASK);
-	emit_alu(&t->e, ALU_OR, 8, T0, GS(tlb_generation));
-	emit_alu(&t->e, ALU_CMP, 8, T0, at_register(T1, (int32_t)tag));
+	emit_alu(&t->e, ALU_SUB, 8, T0, at_register(T1, (int32_t)tag));
+	emit_alu_imm(&t->e, ALU_CMP, 8, T0, (int32_t)(PAGE_BYTES - size));
 	if (s->froms < ARRAY_LEN(s->from))
-		s->from[s->froms++] = emit_jcc(&t->e, CC_NE);
-	emit_load(&t->e, 8, T0, at_register(H_RSP, -8));
-	emit_alu(&t->e, ALU_ADD, 8, T0, at_register(T1, offsetof(struct tlb_entry, offset)));
+		s->from[s->froms++] = emit_jcc(&t->e, CC_A);
+	emit_alu(&t->e, ALU_ADD, 8, T0, at_register(T1, offsetof(struct tlb_entry, host)));
 }
 
 void host_address(struct translator *t, const struct insn *i, unsigned size, bool write)
@@ -251,11 +246,12 @@ void exit_indirect(struct translator *t)
 	need_flags_in_memory(t);
 	t->flags_in_host = false;
 	emit_store(&t->e, 8, GS(rip), T1);
-	emit_mov(&t->e, 4, T0, T1);
-	emit_alu_imm(&t->e, ALU_AND, 4, T0, JUMP_ENTRIES - 1);
-	emit_alu(&t->e, ALU_XOR, 8, T1, GS(jit_key));
 	_Static_assert(sizeof(struct jump_entry) == 16, "scaled by 16 below");
-	emit_shift(&t->e, SHIFT_SHL, 4, T0, 4);
+	emit_imul(&t->e, 4, T0, T1, (int32_t)JUMP_FACTOR);
+	emit_shift(&t->e, SHIFT_SHR, 4, T0, 32 - JUMP_BITS - 4);
+	emit_alu_imm(&t->e, ALU_AND, 4, T0, ~15);
+	/* Whoever is in one half of the addresses mostly stays there; else the key never fits. */
+	emit_alu(&t->e, ALU_XOR, 8, T1, t->source->rip >> 63 ? GS(jit_key[1]) : GS(jit_key[0]));
 	emit_alu(&t->e, ALU_ADD, 8, T0, GS(jit_jump));
 	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, key)));
 	miss = emit_jcc(&t->e, CC_NE);

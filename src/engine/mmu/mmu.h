@@ -23,8 +23,8 @@ static ALWAYS_INLINE void *tlb_read_pointer(struct vcpu *c, gva_t address, unsig
 {
 	struct tlb_entry *e = &c->tlb_now[address >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
 
-	if (likely(e->read == (((address + size - 1) & PAGE_MASK) | c->tlb_generation)))
-		return (void *)(address + e->offset);
+	if (likely(address - e->read <= PAGE_BYTES - size))
+		return e->host + (address - e->read);
 	return NULL;
 }
 
@@ -32,8 +32,8 @@ static ALWAYS_INLINE void *tlb_write_pointer(struct vcpu *c, gva_t address, unsi
 {
 	struct tlb_entry *e = &c->tlb_now[address >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
 
-	if (likely(e->write == (((address + size - 1) & PAGE_MASK) | c->tlb_generation)))
-		return (void *)(address + e->offset);
+	if (likely(address - e->write <= PAGE_BYTES - size))
+		return e->host + (address - e->write);
 	return NULL;
 }
 
@@ -96,8 +96,13 @@ uint32_t mmu_watch_code(struct vcpu *c, gpa_t gpa, uint32_t *page_code);
 
 /* Translations. */
 void tlb_flush_all(struct vcpu *c);             /* globals too */
-void tlb_flush_non_global(struct vcpu *c);      /* MOV CR3 with CR4.PGE; PCIDs are not cached */
+void tlb_flush_non_global(struct vcpu *c);      /* MOV CR3 */
 void tlb_flush_page(struct vcpu *c, gva_t address);
+void tlb_flush_space(struct vcpu *c, unsigned pcid);
+/* MOV CR3 with CR4.PCIDE; `keep`: what is known of that PCID is still good. */
+void tlb_switch_space(struct vcpu *c, unsigned pcid, bool keep);
+int tlb_init(struct vcpu *c); /* 0 or -ENOMEM */
+void tlb_fini(struct vcpu *c);
 void tlb_select_view(struct vcpu *c);           /* after CPL, RFLAGS.AC or CR4.SMAP changed */
 
 struct translation {

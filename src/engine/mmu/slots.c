@@ -73,6 +73,14 @@ void slot_note_write(struct vcpu *c, const struct memslot *slot, uint64_t page)
 		interp_stop_after(c);
 }
 
+bool slot_may_write(const struct memslot *slot, uint64_t page)
+{
+	if (slot->dirty || slot->flags & KVM_MEM_READONLY)
+		return false;
+	bitmap_set(slot->written, page);
+	return !(__atomic_load_n(&slot->code[page], __ATOMIC_SEQ_CST) & 1);
+}
+
 void slot_probe(struct vcpu *c, const struct memslot *slot, uint64_t page)
 {
 	uint8_t byte;
@@ -137,21 +145,6 @@ void vm_sync_code(struct vm *vm)
 	sync_vcpus(vm, NULL, REQUEST_TLB_FLUSH | REQUEST_CODE_FLUSH);
 }
 
-/* Removes this vCPU's write translations of the host page that holds `gpa`. */
-static void drop_writes(struct vcpu *c, const struct memslot *slot, uint64_t page)
-{
-	uintptr_t host = (uintptr_t)slot->host + page * PAGE_BYTES;
-
-	for (unsigned view = 0; view < VIEW_COUNT; view++) {
-		for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-			struct tlb_entry *e = &c->tlb[view][i];
-
-			if (e->write && (e->write & PAGE_MASK) + e->offset == host)
-				e->write = 0;
-		}
-	}
-}
-
 uint32_t mmu_watch_code(struct vcpu *c, gpa_t gpa, uint32_t *page_code)
 {
 	struct vm *vm = c->vm;
@@ -174,7 +167,7 @@ uint32_t mmu_watch_code(struct vcpu *c, gpa_t gpa, uint32_t *page_code)
 		;
 	number |= 1;
 	if (bitmap_test_and_clear(slot->written, page) || must_wait) {
-		drop_writes(c, slot, page);
+		tlb_drop_writes(c, slot->host + page * PAGE_BYTES);
 		acknowledged = sync_vcpus(vm, c, REQUEST_TLB_FLUSH);
 	}
 	__atomic_fetch_sub(&vm->code_syncs, 1, __ATOMIC_SEQ_CST);

@@ -1,20 +1,86 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
- * The software TLB: guest pages to host addresses, one direct-mapped table per privilege view.
+ * The software TLB: guest pages to host addresses, direct-mapped, one table per privilege view and
+ * address space (PCID).
  *
- * A tag is page | generation; a flush takes the next generation, and every 4095 flushes clear the
- * tables. A tag is there only if that access may go straight to memory: no tag for writing where
- * the page is clean, read-only, or holds decoded code.
+ * A tag is the page's address, there only if that access may go straight to memory: no tag for
+ * writing where the page is clean, read-only, or holds decoded code. An entry without a
+ * translation has the tag of a page that belongs elsewhere in the table, so `address - tag` is
+ * never within a page, and one comparison also catches accesses that cross one.
  *
  * Manual: SDM 3, 4.10 (caching translation information).
- * Not modelled: PCIDs and global pages are flushed with the rest; that is allowed, only slower.
+ * Not modelled: global pages are kept per address space. INVLPG and INVPCID of one address drop it
+ * in all of them; that is allowed.
  */
+#include "base/port.h"
 #include "engine/interp/address.h"
 #include "engine/interp/interp.h"
 #include "engine/mmu/internal.h"
 
-/* A table that never hits, for times when every access must be looked at. */
-static const struct tlb_entry no_translations[TLB_ENTRIES];
+#include <errno.h>
+
+enum { NO_PCID = 0x1000 };
+
+static uint64_t elsewhere(unsigned index)
+{
+	return (uint64_t)(index ^ 1) << PAGE_SHIFT;
+}
+
+static void entry_empty(struct tlb_entry *e, unsigned index)
+{
+	*e = (struct tlb_entry){ .read = elsewhere(index), .write = elsewhere(index) };
+}
+
+static void table_empty(struct tlb_entry *table)
+{
+	for (unsigned i = 0; i < TLB_ENTRIES; i++)
+		entry_empty(&table[i], i);
+}
+
+/* What the last stack access found: a limit of 0 never hits. */
+static void forget_stack(struct vcpu *c)
+{
+	c->stack_limit = 0;
+}
+
+static void space_empty(struct tlb_space *space)
+{
+	if (space->used_count > TLB_USED) {
+		for (unsigned view = 0; view < VIEW_COUNT; view++)
+			table_empty(space->view[view]);
+	} else {
+		for (unsigned n = 0; n < space->used_count; n++)
+			entry_empty(&space->view[0][space->used[n]],
+				    space->used[n] & (TLB_ENTRIES - 1));
+	}
+	space->used_count = 0;
+	space->is_stale = false;
+}
+
+int tlb_init(struct vcpu *c)
+{
+	c->spaces = port_alloc_pages(TLB_SPACES * sizeof(*c->spaces));
+	if (!c->spaces)
+		return -ENOMEM;
+	for (unsigned n = 0; n < TLB_SPACES; n++) {
+		c->spaces[n].is_stale = true;
+		c->spaces[n].used_count = TLB_USED + 1; /* all zero: to be emptied whole */
+		c->spaces[n].pcid = NO_PCID;
+	}
+	table_empty(c->no_translations);
+	c->space = &c->spaces[0];
+	space_empty(c->space);
+	c->space->pcid = 0;
+	c->tlb_now = c->space->view[VIEW_KERNEL_AC];
+	return 0;
+}
+
+void tlb_fini(struct vcpu *c)
+{
+	if (c->spaces)
+		port_free_pages(c->spaces, TLB_SPACES * sizeof(*c->spaces));
+	c->spaces = NULL;
+}
 
 enum tlb_view view_of_system(const struct vcpu *c)
 {
@@ -43,88 +109,165 @@ bool mmu_watches_data(const struct vcpu *c)
 
 void tlb_select_view(struct vcpu *c)
 {
+	forget_stack(c);
 	if (unlikely(c->mode & MODE_ALIGN || mmu_watches_data(c)))
-		c->tlb_now = (struct tlb_entry *)(uintptr_t)no_translations; /* only read */
+		c->tlb_now = c->no_translations;
 	else
-		c->tlb_now = c->tlb[view_now(c)];
+		c->tlb_now = c->space->view[view_now(c)];
 }
 
 void tlb_flush_all(struct vcpu *c)
 {
-	if (++c->tlb_generation == PAGE_BYTES) {
-		memset(c->tlb, 0, sizeof(c->tlb));
-		c->tlb_generation = 1;
+	for (unsigned n = 0; n < TLB_SPACES; n++) {
+		c->spaces[n].is_stale = true;
+		c->spaces[n].pcid = NO_PCID;
 	}
-	c->large_pages = 0;
+	space_empty(c->space);
+	c->space->pcid = c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
+	forget_stack(c);
+	memset(c->large_pages, 0, sizeof(c->large_pages));
 	c->huge_pages = 0;
 	interp_flush_lookup(c);
 }
 
-void tlb_flush_non_global(struct vcpu *c)
+static struct tlb_space *space_for(struct vcpu *c, unsigned pcid)
 {
-	tlb_flush_all(c);
+	struct tlb_space *space;
+
+	for (unsigned n = 0; n < TLB_SPACES; n++)
+		if (c->spaces[n].pcid == pcid)
+			return &c->spaces[n];
+	c->next_space = (c->next_space + 1) % TLB_SPACES;
+	space = &c->spaces[c->next_space];
+	space->pcid = pcid;
+	space->is_stale = true;
+	return space;
 }
 
-static uint64_t bloom(gva_t address, unsigned shift)
+void tlb_switch_space(struct vcpu *c, unsigned pcid, bool keep)
 {
-	return BIT((address >> shift ^ address >> (shift + 6)) & 63);
+	struct tlb_space *space = c->space->pcid == pcid ? c->space : space_for(c, pcid);
+
+	c->space = space;
+	if (!keep || space->is_stale) {
+		space_empty(space);
+		interp_flush_lookup_space(c);
+	}
+	interp_use_space(c);
+	tlb_select_view(c);
+}
+
+void tlb_flush_non_global(struct vcpu *c)
+{
+	tlb_switch_space(c, c->space->pcid, false);
+}
+
+void tlb_flush_space(struct vcpu *c, unsigned pcid)
+{
+	if (c->space->pcid == pcid)
+		tlb_flush_non_global(c);
+	for (unsigned n = 0; n < TLB_SPACES; n++)
+		if (&c->spaces[n] != c->space && c->spaces[n].pcid == pcid)
+			c->spaces[n].is_stale = true;
+}
+
+static unsigned large_bit(gva_t address)
+{
+	uint64_t frame = address >> 21;
+
+	return (frame ^ frame >> 12) & (sizeof(((struct vcpu *)0)->large_pages) * 8 - 1);
+}
+
+static uint64_t huge_bit(gva_t address)
+{
+	return BIT((address >> 30 ^ address >> 36) & 63);
 }
 
 void tlb_flush_page(struct vcpu *c, gva_t address)
 {
-	unsigned index = address >> PAGE_SHIFT & (TLB_ENTRIES - 1);
+	unsigned index = address >> PAGE_SHIFT & (TLB_ENTRIES - 1), large = large_bit(address);
 
-	if (c->large_pages & bloom(address, 21) || c->huge_pages & bloom(address, 30)) {
+	if (c->large_pages[large / 64] & BIT(large % 64) || c->huge_pages & huge_bit(address)) {
 		tlb_flush_all(c);
 		return;
 	}
-	for (unsigned view = 0; view < VIEW_COUNT; view++)
-		c->tlb[view][index] = (struct tlb_entry){ 0 };
+	for (unsigned n = 0; n < TLB_SPACES; n++)
+		for (unsigned view = 0; view < VIEW_COUNT && !c->spaces[n].is_stale; view++)
+			entry_empty(&c->spaces[n].view[view][index], index);
+	forget_stack(c);
 	interp_flush_lookup_page(c, address);
+}
+
+/* No write to the host page `host` may go unnoticed from now on. */
+void tlb_drop_writes(struct vcpu *c, const uint8_t *host)
+{
+	for (unsigned n = 0; n < TLB_SPACES; n++) {
+		struct tlb_space *s = &c->spaces[n];
+		bool listed = s->used_count <= TLB_USED;
+
+		for (unsigned k = 0; k < (listed ? s->used_count : VIEW_COUNT * TLB_ENTRIES); k++) {
+			unsigned i = listed ? s->used[k] : k;
+
+			if (s->view[0][i].host == host)
+				s->view[0][i].write = elsewhere(i & (TLB_ENTRIES - 1));
+		}
+	}
+	forget_stack(c);
+}
+
+static void note_large_page(struct vcpu *c, gva_t address)
+{
+	unsigned bit = large_bit(address);
+
+	c->large_pages[bit / 64] |= BIT(bit % 64);
 }
 
 static void note_page_size(struct vcpu *c, gva_t address, unsigned shift)
 {
+	if (shift == 21 || shift == 22)
+		note_large_page(c, address);
 	if (shift == 22) /* two bits: either half may be named by INVLPG */
-		c->large_pages |= bloom(address, 21) | bloom(address ^ BIT(21), 21);
-	else if (shift == 21)
-		c->large_pages |= bloom(address, 21);
+		note_large_page(c, address ^ BIT(21));
 	else if (shift > 22)
-		c->huge_pages |= bloom(address, 30);
+		c->huge_pages |= huge_bit(address);
 }
 
 /* The access may go ahead at `host`; records what else may. */
 static void remember(struct vcpu *c, enum tlb_view view, gva_t address, const struct page *page,
 		     uint8_t *host, bool may_write)
 {
-	struct tlb_entry *e = &c->tlb[view][address >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
-	uint64_t tag = (address & PAGE_MASK) | c->tlb_generation;
+	struct tlb_space *space = c->space;
+	unsigned index = address >> PAGE_SHIFT & (TLB_ENTRIES - 1);
+	struct tlb_entry *e = &space->view[view][index];
 	unsigned rights = page_rights(c, view, page);
 
-	e->offset = (uintptr_t)host - address;
-	e->read = rights & RIGHT_READ ? tag : 0;
-	e->fetch = rights & RIGHT_FETCH ? tag : 0;
-	e->write = rights & RIGHT_WRITE && may_write ? tag : 0;
+	if (!e->host) {
+		if (space->used_count < TLB_USED)
+			space->used[space->used_count] = (uint16_t)(view * TLB_ENTRIES + index);
+		if (space->used_count <= TLB_USED)
+			space->used_count++;
+	}
+	entry_empty(e, index);
+	e->host = host - (address & ~PAGE_MASK);
+	if (rights & RIGHT_READ)
+		e->read = address & PAGE_MASK;
+	if (rights & RIGHT_WRITE && may_write)
+		e->write = address & PAGE_MASK;
 	note_page_size(c, address, page->shift);
-}
-
-static uint64_t tag_for(const struct tlb_entry *e, enum access access)
-{
-	return access == ACCESS_WRITE ? e->write : access == ACCESS_FETCH ? e->fetch : e->read;
 }
 
 struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, enum access access)
 {
-	struct tlb_entry *e = &c->tlb[view][address >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
-	uint64_t tag = (address & PAGE_MASK) | c->tlb_generation, number;
+	struct tlb_entry *e = &c->space->view[view][address >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
+	uint64_t offset = address & ~PAGE_MASK, number;
 	const struct memslot *slot;
 	struct page page;
 	uint8_t *host;
 	uint32_t error;
-	bool was_written;
+	bool silent;
 
-	if (tag_for(e, access) == tag)
-		return (struct place){ .host = (uint8_t *)(address + e->offset) };
+	if ((access == ACCESS_WRITE ? e->write : e->read) == (address & PAGE_MASK))
+		return (struct place){ .host = e->host + offset };
 	c->count_tlb_misses++;
 	if (!walk(c, address, access, view, false, &page, &error))
 		raise_page_fault(c, address, error);
@@ -135,10 +278,10 @@ struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, enum
 	number = (page.gpa - slot->base) / PAGE_BYTES;
 	slot_probe(c, slot, number);
 	/* A read makes the page writable too only if a write has nothing more to tell anybody. */
-	was_written = e->write == tag && (uint8_t *)(address + e->offset) == host;
+	silent = page.dirty && slot_may_write(slot, number);
 	if (access == ACCESS_WRITE)
 		slot_note_write(c, slot, number);
-	remember(c, view, address, &page, host, access == ACCESS_WRITE || was_written);
+	remember(c, view, address, &page, host, access == ACCESS_WRITE || silent);
 	return (struct place){ .host = host };
 }
 
@@ -166,6 +309,7 @@ const uint8_t *mmu_fetch(struct vcpu *c, gva_t address, unsigned *bytes, gpa_t *
 	}
 	slot_probe(c, slot, (page.gpa - slot->base) / PAGE_BYTES);
 	note_page_size(c, address, page.shift);
+	c->upper_code_is_local |= !page.global && code_half(c, address);
 	*bytes = (unsigned)(PAGE_BYTES - (address & ~PAGE_MASK));
 	*page_code = &slot->code[(page.gpa - slot->base) / PAGE_BYTES];
 	return slot->host + (page.gpa - slot->base);

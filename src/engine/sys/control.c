@@ -90,10 +90,10 @@ bool cr3_write(struct vcpu *c, uint64_t value)
 		return false;
 	if (uses_pae_paging(c->cr0, c->cr4, c->efer) && !mmu_load_pdptrs(c, value))
 		return false;
-	keeps = keeps && value == c->cr3;
+	if (keeps && value == c->cr3)
+		return true;
 	c->cr3 = value;
-	if (!keeps)
-		tlb_flush_non_global(c);
+	tlb_switch_space(c, c->cr4 & CR4_PCIDE ? value & 0xfff : 0, keeps);
 	return true;
 }
 
@@ -276,7 +276,6 @@ void exec_invlpg(struct vcpu *c, const struct insn *i)
 	return end_block(c, next_rip(c, i));
 }
 
-/* No translation is cached by PCID, so naming another one costs a flush of ours. */
 void exec_invpcid(struct vcpu *c, const struct insn *i)
 {
 	enum { ONE_ADDRESS, ONE_PCID, ALL_AND_GLOBAL, ALL };
@@ -298,10 +297,10 @@ void exec_invpcid(struct vcpu *c, const struct insn *i)
 		raise_gp(c);
 	if (type == ONE_ADDRESS)
 		tlb_flush_page(c, address);
-	else if (type == ALL_AND_GLOBAL)
-		tlb_flush_all(c);
+	else if (type == ONE_PCID)
+		tlb_flush_space(c, pcid);
 	else
-		tlb_flush_non_global(c);
+		tlb_flush_all(c);
 	return end_block(c, next_rip(c, i));
 }
 

@@ -95,7 +95,6 @@ void vcpu_reset(struct vcpu *c, bool is_init)
 		reset_msrs(c);
 		fpu_reset(c);
 	}
-	c->tlb_now = c->tlb_now ? c->tlb_now : c->tlb[VIEW_KERNEL];
 	mode_update(c);
 	tlb_flush_all(c);
 }
