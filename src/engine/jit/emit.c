@@ -180,16 +180,37 @@ void emit_imul(struct emitter *e, unsigned size, unsigned to, unsigned from, int
 	emit_u32(e, (uint32_t)value);
 }
 
+void emit_push(struct emitter *e, struct host_memory m)
+{
+	emit_mem(e, GENERAL(0xff, 4), 6, m);
+}
+
+void emit_pop(struct emitter *e, struct host_memory m)
+{
+	emit_mem(e, GENERAL(0x8f, 4), 0, m);
+}
+
 void emit_push_flags_to(struct emitter *e, struct host_memory m)
 {
 	emit_u8(e, 0x9c);
-	emit_mem(e, GENERAL(0x8f, 4), 0, m); /* POP m64 */
+	emit_pop(e, m);
 }
 
-void emit_pop_flags_from(struct emitter *e, struct host_memory m)
+/* OF by an addition that overflows exactly if the bit is set, the others by SAHF. */
+void emit_load_status(struct emitter *e, struct host_memory m, unsigned temp)
 {
-	emit_mem(e, GENERAL(0xff, 4), 6, m); /* PUSH m64 */
-	emit_u8(e, 0x9d);
+	struct host_memory second = m;
+
+	second.disp++;
+	emit_mov(e, 8, temp, H_RAX);
+	emit_mem(e, (struct encoding){ .map = 0x0f, .opcode = 0xb6, .size = 4 }, H_RAX, second);
+	emit_u8(e, 0x24); /* AND AL */
+	emit_u8(e, 8);
+	emit_u8(e, 0x04); /* ADD AL */
+	emit_u8(e, 0x78);
+	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0x8a, .size = 1 }, 4 /* AH */, m);
+	emit_u8(e, 0x9e);
+	emit_mov(e, 8, H_RAX, temp);
 }
 
 uint8_t *emit_jcc(struct emitter *e, enum condition cc)

@@ -16,7 +16,7 @@ enum host_register { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R
 /* The /n of group 81, and of shifts. */
 enum alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
 enum shift { SHIFT_SHL = 4, SHIFT_SHR = 5 };
-enum condition { CC_B = 2, CC_E = 4, CC_NE = 5, CC_A = 7 };
+enum condition { CC_B = 2, CC_AE = 3, CC_E = 4, CC_NE = 5, CC_A = 7 };
 
 struct emitter {
 	uint8_t *out;        /* where the next byte is written */
@@ -72,7 +72,10 @@ void emit_alu_mem_imm(struct emitter *e, enum alu op, unsigned size, struct host
 void emit_shift(struct emitter *e, enum shift op, unsigned size, unsigned to, unsigned count);
 void emit_imul(struct emitter *e, unsigned size, unsigned to, unsigned from, int32_t value);
 void emit_push_flags_to(struct emitter *e, struct host_memory m); /* PUSHF, POP m */
-void emit_pop_flags_from(struct emitter *e, struct host_memory m);
+/* The six status flags from the word at `m`; `temp` is overwritten. Far cheaper than POPF. */
+void emit_load_status(struct emitter *e, struct host_memory m, unsigned temp);
+void emit_push(struct emitter *e, struct host_memory m); /* 8 bytes */
+void emit_pop(struct emitter *e, struct host_memory m);
 
 /* Branches. A forward jump returns its place for emit_land(). */
 uint8_t *emit_jcc(struct emitter *e, enum condition cc);

@@ -58,7 +58,7 @@ struct jump_entry {
 struct jit {
 	struct port_code code;
 	size_t used, after_thunks;
-	const uint8_t *enter, *leave, *leave_rip, *single_thunk;
+	const uint8_t *enter, *leave, *leave_rip, *single_thunk, *stack_thunk;
 	struct jit_block *blocks;
 	unsigned block_count;
 	struct jit_single *singles;
@@ -66,6 +66,11 @@ struct jit {
 	struct jit_counters counters;
 	struct jump_entry jump[JUMP_ENTRIES];
 };
+
+static inline unsigned jump_index(uint64_t rip)
+{
+	return (uint32_t)rip * JUMP_FACTOR >> (32 - JUMP_BITS);
+}
 
 /* translate.c */
 struct translator {
@@ -88,6 +93,10 @@ struct translator {
 struct slow_path {
 	uint8_t *from[2];   /* jumps that lead here */
 	unsigned froms;
+	/* Jumps for stack accesses not in the page of the last one, and where they come back. */
+	uint8_t *stack_from[2];
+	const uint8_t *stack_resume[2];
+	unsigned stacks;
 	const uint8_t *resume;
 	struct jit_single *single;
 	bool flags_to_host; /* the fast path continues with flags in EFLAGS */
@@ -97,7 +106,7 @@ struct slow_path {
 bool native_insn(struct translator *t, const struct insn *i, const struct op_info *info);
 
 /* Shared pieces. */
-void need_flags_in_host(struct translator *t);
+void need_flags_in_host(struct translator *t); /* T1 is overwritten */
 void clobber_flags(struct translator *t); /* ours are about to overwrite EFLAGS */
 void flags_now_in_host(struct translator *t);
 /* The host address of the operand in T0. EFLAGS are clobbered, T1 too. */
@@ -107,6 +116,11 @@ void host_address_of_stack(struct translator *t, const struct insn *i, int32_t o
 void host_address_of_frame(struct translator *t, const struct insn *i); /* [RBP], 8 bytes, read */
 /* The linear address in `to` (T0); may use T1; EFLAGS clobbered only with an FS or GS segment. */
 void guest_address(struct translator *t, const struct insn *i, unsigned to);
+/* Anything of the engine's: relative to GS if it is near enough, else through `temp`. */
+struct host_memory at_pointer(struct translator *t, const void *pointer, unsigned temp);
+/* Status flags the instruction certainly overwrites. */
+uint16_t flags_replaced(const struct insn *i, const struct op_info *info);
+uint16_t flags_needed(const struct insn *i, const struct op_info *info); /* for what it does */
 int host_of(unsigned guest); /* -1: in memory */
 unsigned use_gpr(struct translator *t, unsigned guest, unsigned temp, bool load);
 void put_gpr(struct translator *t, unsigned guest, unsigned host);
@@ -115,8 +129,6 @@ struct host_memory gpr_slot(unsigned guest);
 void exit_direct(struct translator *t, uint64_t target);
 void exit_indirect(struct translator *t); /* target in T1 */
 uint64_t insn_end(const struct translator *t, const struct insn *i);
-/* The current instruction's out-of-line way, for jumps of host_address; NULL before the first. */
-struct slow_path *slow_path_now(struct translator *t);
 
 /* run.c: behind an instruction done by the interpreter: translated code goes on. */
 op_fn jit_single_done;

@@ -54,10 +54,10 @@ static void encode_memory(struct translator *t, const struct insn *i, const stru
 	unsigned bytes = op_memory_bytes(info, i, true), reg = p->extension;
 
 	host_address(t, i, bytes, info->rm & FIELD_WRITTEN);
-	if (p->has_reg)
-		reg = use_gpr(t, i->reg, T1, !whole || info->reg & FIELD_READ);
 	if (p->reads_flags)
 		need_flags_in_host(t);
+	if (p->has_reg)
+		reg = use_gpr(t, i->reg, T1, !whole || info->reg & FIELD_READ);
 	emit_mem(&t->e, p->encoding, reg, at_register(T0, 0));
 	write_imm(t, i, p->imm_bytes);
 	if (p->has_reg && info->reg & FIELD_WRITTEN)
@@ -81,7 +81,8 @@ static bool encode(struct translator *t, const struct insn *i, const struct op_i
 	return true;
 }
 
-static struct plan plan_for(const struct insn *i, const struct op_info *info)
+static struct plan plan_for(const struct translator *t, const struct insn *i,
+			    const struct op_info *info)
 {
 	static const uint8_t maps[] = { [MAP_1] = 1, [MAP_0F] = 0x0f, [MAP_0F38] = 0x38,
 					[MAP_0F3A] = 0x3a };
@@ -89,9 +90,11 @@ static struct plan plan_for(const struct insn *i, const struct op_info *info)
 		.encoding = { .map = maps[info->map], .opcode = info->opcode, .size = i->opsize },
 		.has_reg = info->reg & FIELD_KIND,
 		.extension = i->modrm >> 3 & 7,
-		.reads_flags = info->flags_read,
 		.writes_flags = info->flags_written | info->flags_undefined,
 	};
+
+	p.reads_flags = flags_needed(i, info) ||
+			(p.writes_flags && t->live_after & ~flags_replaced(i, info));
 
 	p.encoding.byte_regs = (info->reg & FIELD_KIND) == FIELD_GPR8 ||
 			       (info->rm & FIELD_KIND) == FIELD_GPR8;
@@ -108,7 +111,7 @@ static bool accumulator_imm(struct translator *t, const struct insn *i, const st
 	unsigned bytes = MIN(i->opsize, 4);
 	struct encoding enc = { .map = 1, .opcode = info->opcode, .size = i->opsize };
 
-	if (info->flags_read)
+	if (flags_needed(i, info))
 		need_flags_in_host(t);
 	/* RAX is RAX: the encoding stands as it is. */
 	if (enc.size == 2)
@@ -209,16 +212,15 @@ static bool leave(struct translator *t, const struct insn *i)
 	return true;
 }
 
-/* Count in CL or immediate. A count of zero leaves the flags: they must be there before. */
+/* Count in CL or immediate. */
 static bool shift(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	struct plan p = plan_for(i, info);
+	struct plan p = plan_for(t, i, info);
 
 	p.extension = i->modrm >> 3 & 7;
 	if (p.extension == 6)
 		p.extension = 4;
 	p.has_reg = false;
-	p.reads_flags = true;
 	if (info->opcode == 0xc0 || info->opcode == 0xc1)
 		p.imm_bytes = 1;
 	else
@@ -229,7 +231,7 @@ static bool shift(struct translator *t, const struct insn *i, const struct op_in
 /* MUL and IMUL with one operand: RDX:RAX are at home. */
 static bool multiply_wide(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	struct plan p = plan_for(i, info);
+	struct plan p = plan_for(t, i, info);
 
 	p.has_reg = false;
 	p.encoding.byte_regs = i->opsize == 1;
@@ -238,7 +240,7 @@ static bool multiply_wide(struct translator *t, const struct insn *i, const stru
 
 static bool unary_group(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	struct plan p = plan_for(i, info);
+	struct plan p = plan_for(t, i, info);
 	unsigned n = i->modrm >> 3 & 7;
 
 	p.has_reg = false;
@@ -259,7 +261,7 @@ static bool unary_group(struct translator *t, const struct insn *i, const struct
 static bool one_byte(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	unsigned op = info->opcode, n = i->modrm >> 3 & 7;
-	struct plan p = plan_for(i, info);
+	struct plan p = plan_for(t, i, info);
 
 	if (op < 0x40 && (op & 7) < 4)
 		return encode(t, i, info, &p);
@@ -303,7 +305,6 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 		return move_imm(t, i);
 	case 0xc0 ... 0xc1:
 	case 0xd0 ... 0xd3:
-		/* RCL and RCR read the carry, as all shifts are treated. */
 		return shift(t, i, info);
 	case 0xc6 ... 0xc7:
 		p.has_reg = false;
@@ -316,7 +317,6 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 	case 0xfe ... 0xff:
 		if (n <= 1) {
 			p.has_reg = false;
-			p.reads_flags = true; /* CF stays */
 			return encode(t, i, info, &p);
 		}
 		return op == 0xff && n == 6 && insn_has_memory(i) && push(t, i, info);
@@ -328,11 +328,10 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 /* BT and friends with a register, or with an immediate bit number. */
 static bool bit_test(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	struct plan p = plan_for(i, info);
+	struct plan p = plan_for(t, i, info);
 
 	if (insn_has_memory(i) && info->opcode != 0xba)
 		return false; /* the bit offset reaches beyond the operand */
-	p.reads_flags = true;
 	p.has_reg = info->opcode != 0xba;
 	p.imm_bytes = info->opcode == 0xba;
 	return encode(t, i, info, &p);
@@ -340,7 +339,7 @@ static bool bit_test(struct translator *t, const struct insn *i, const struct op
 
 static bool two_bytes(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	struct plan p = plan_for(i, info);
+	struct plan p = plan_for(t, i, info);
 	unsigned op = info->opcode;
 
 	switch (op) {
@@ -365,11 +364,9 @@ static bool two_bytes(struct translator *t, const struct insn *i, const struct o
 	case 0xa4:
 	case 0xac:
 		p.imm_bytes = 1;
-		p.reads_flags = true;
 		return encode(t, i, info, &p);
 	case 0xa5:
 	case 0xad:
-		p.reads_flags = true;
 		return encode(t, i, info, &p);
 	case 0xaf:
 	case 0xb6 ... 0xb7:
@@ -380,7 +377,6 @@ static bool two_bytes(struct translator *t, const struct insn *i, const struct o
 		return encode(t, i, info, &p);
 	case 0xbc ... 0xbd: /* BSF, BSR, TZCNT, LZCNT */
 		p.encoding.prefix = info->mnemonic[0] == 't' || info->mnemonic[0] == 'l' ? 0xf3 : 0;
-		p.reads_flags = true;
 		return host_of(i->reg) >= 0 && encode(t, i, info, &p);
 	case 0xc8 ... 0xcf: {
 		unsigned reg = use_gpr(t, i->rm, T0, true);

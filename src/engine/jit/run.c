@@ -76,6 +76,35 @@ static const uint8_t *emit_enter(struct emitter *e)
 	return at;
 }
 
+/*
+ * T0: a stack address less stack_page, not below the limit. Finds the page in the TLB, if it may be
+ * written, and makes it the stack's: T0 is the host's address then, and the flags say "not above".
+ */
+static const uint8_t *emit_stack_thunk(struct emitter *e)
+{
+	const uint8_t *at = emit_here(e);
+	uint8_t *miss;
+
+	emit_alu(e, ALU_ADD, 8, T0, GS(stack_page));
+	emit_mov(e, 4, T1, T0);
+	emit_shift(e, SHIFT_SHR, 4, T1, PAGE_SHIFT - 5);
+	emit_alu_imm(e, ALU_AND, 4, T1, (TLB_ENTRIES - 1) << 5);
+	emit_alu(e, ALU_ADD, 8, T1, GS(tlb_now));
+	emit_alu(e, ALU_SUB, 8, T0, at_register(T1, offsetof(struct tlb_entry, write)));
+	emit_alu_imm(e, ALU_CMP, 8, T0, PAGE_BYTES - 8);
+	miss = emit_jcc(e, CC_A);
+	emit_push(e, at_register(T1, offsetof(struct tlb_entry, write)));
+	emit_pop(e, GS(stack_page));
+	emit_push(e, at_register(T1, offsetof(struct tlb_entry, host)));
+	emit_pop(e, GS(stack_host));
+	emit_store_imm(e, 8, GS(stack_limit), PAGE_BYTES - 7);
+	emit_alu(e, ALU_ADD, 8, T0, GS(stack_host));
+	emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x39, .size = 8 }, T0, T0);
+	emit_land(e, miss);
+	emit_u8(e, 0xc3);
+	return at;
+}
+
 static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 {
 	const uint8_t *leave_spilled;
@@ -98,6 +127,7 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	emit_spill(e);
 	emit_jmp_to(e, leave_spilled);
 
+	jit->stack_thunk = emit_stack_thunk(e);
 	jit->single_thunk = emit_here(e); /* T1: the instruction */
 	emit_spill(e);
 	emit_mov_imm(e, H_RDI, (uintptr_t)c);
@@ -212,11 +242,6 @@ void jit_collect_flags(struct vcpu *c)
 {
 	fpu_collect_flags(c);
 	c->jit_fp_used = false;
-}
-
-static unsigned jump_index(uint64_t rip)
-{
-	return (uint32_t)rip * JUMP_FACTOR >> (32 - JUMP_BITS);
 }
 
 void jit_arrived(struct vcpu *c, struct jit_block *block)

@@ -47,11 +47,21 @@ void put_gpr(struct translator *t, unsigned guest, unsigned host)
 		emit_mov(&t->e, 8, (unsigned)home, host);
 }
 
+struct host_memory at_pointer(struct translator *t, const void *pointer, unsigned temp)
+{
+	intptr_t distance = (intptr_t)pointer - (intptr_t)t->c;
+
+	if (distance == (int32_t)distance)
+		return at_gs((size_t)distance);
+	emit_mov_imm(&t->e, temp, (uintptr_t)pointer);
+	return at_register(temp, 0);
+}
+
 /* Flags. */
 void need_flags_in_host(struct translator *t)
 {
 	if (!t->flags_in_host) {
-		emit_pop_flags_from(&t->e, GS(jit_flags));
+		emit_load_status(&t->e, GS(jit_flags), T1);
 		t->flags_in_host = true;
 	}
 }
@@ -109,13 +119,6 @@ void guest_address(struct translator *t, const struct insn *i, unsigned to)
 	add_segment_base(t, i->seg, to);
 }
 
-struct slow_path *slow_path_now(struct translator *t)
-{
-	struct slow_path *s = &t->slow[t->slow_count];
-
-	return s->froms ? s : NULL;
-}
-
 /* T0 has the linear address; afterwards the host's. */
 static void check_tlb(struct translator *t, unsigned size, bool write)
 {
@@ -134,11 +137,32 @@ static void check_tlb(struct translator *t, unsigned size, bool write)
 	emit_alu(&t->e, ALU_ADD, 8, T0, at_register(T1, offsetof(struct tlb_entry, host)));
 }
 
+/* The same for up to 8 bytes on the stack, which is mostly in the page it was in last time. */
+static void check_stack(struct translator *t)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	emit_alu(&t->e, ALU_SUB, 8, T0, GS(stack_page));
+	emit_alu(&t->e, ALU_CMP, 8, T0, GS(stack_limit));
+	s->stack_from[s->stacks] = emit_jcc(&t->e, CC_AE);
+	emit_alu(&t->e, ALU_ADD, 8, T0, GS(stack_host));
+	s->stack_resume[s->stacks++] = emit_here(&t->e);
+}
+
+static bool is_on_stack(const struct insn *i, unsigned size)
+{
+	return i->base == RSP && i->index >= GPR_ZERO && i->addrsize == 8 && i->seg != FS &&
+	       i->seg != GS && size <= 8;
+}
+
 void host_address(struct translator *t, const struct insn *i, unsigned size, bool write)
 {
 	clobber_flags(t);
 	guest_address(t, i, T0);
-	check_tlb(t, size, write);
+	if (is_on_stack(i, size))
+		check_stack(t);
+	else
+		check_tlb(t, size, write);
 }
 
 void host_address_of_stack(struct translator *t, const struct insn *i, int32_t offset, unsigned size,
@@ -146,7 +170,7 @@ void host_address_of_stack(struct translator *t, const struct insn *i, int32_t o
 {
 	clobber_flags(t);
 	emit_lea(&t->e, 8, T0, at_register(GUEST_RSP, offset));
-	check_tlb(t, size, write);
+	check_stack(t);
 }
 
 void host_address_of_frame(struct translator *t, const struct insn *i)
@@ -177,13 +201,16 @@ static struct jit_single *new_single(struct translator *t, const struct insn *i)
 	return s;
 }
 
+static void emit_call_run(struct translator *t, const uint8_t *thunk)
+{
+	emit_u8(&t->e, 0xe8);
+	emit_u32(&t->e, (uint32_t)(thunk - (emit_here(&t->e) + 4)));
+}
+
 static void call_single(struct translator *t, struct jit_single *single)
 {
 	emit_mov_imm(&t->e, T1, (uintptr_t)single);
-	emit_u8(&t->e, 0xe8);
-	if (!t->e.full && t->e.out + 4 <= t->e.end)
-		store_le32(t->e.out, (uint32_t)(t->jit->single_thunk - (emit_here(&t->e) + 4)));
-	t->e.out += 4;
+	emit_call_run(t, t->jit->single_thunk);
 }
 
 static void interpret(struct translator *t, const struct insn *i)
@@ -201,16 +228,72 @@ static void emit_slow_paths(struct translator *t)
 	for (unsigned k = 0; k < t->slow_count; k++) {
 		struct slow_path *s = &t->slow[k];
 
+		uint8_t *missed[2];
+
+		for (unsigned n = 0; n < s->stacks; n++) {
+			emit_land(&t->e, s->stack_from[n]);
+			emit_call_run(t, t->jit->stack_thunk);
+			missed[n] = emit_jcc(&t->e, CC_A);
+			emit_jmp_to(&t->e, s->stack_resume[n]);
+		}
+		for (unsigned n = 0; n < s->stacks; n++)
+			emit_land(&t->e, missed[n]);
 		for (unsigned n = 0; n < s->froms; n++)
 			emit_land(&t->e, s->from[n]);
 		call_single(t, s->single);
 		if (s->flags_to_host)
-			emit_pop_flags_from(&t->e, GS(jit_flags));
+			emit_load_status(&t->e, GS(jit_flags), T1);
 		emit_jmp_to(&t->e, s->resume);
 	}
 }
 
 /* Ends. */
+static struct host_memory key_for(const struct translator *t)
+{
+	/* Whoever is in one half of the addresses mostly stays there; else the key never fits. */
+	return t->source->rip >> 63 ? GS(jit_key[1]) : GS(jit_key[0]);
+}
+
+/* T0: the entry of the table of targets, T1: the target's key. */
+static void jump_through_table(struct translator *t)
+{
+	uint8_t *miss;
+
+	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, key)));
+	miss = emit_jcc(&t->e, CC_NE);
+	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4,
+		 at_register(T0, offsetof(struct jump_entry, code)));
+	emit_land(&t->e, miss);
+	emit_alu(&t->e, ALU_XOR, 8, T1, key_for(t));
+	emit_store(&t->e, 8, GS(rip), T1);
+	emit_jmp_to(&t->e, t->jit->leave_rip);
+}
+
+/* T1 has the target. */
+void exit_indirect(struct translator *t)
+{
+	need_flags_in_memory(t);
+	t->flags_in_host = false;
+	_Static_assert(sizeof(struct jump_entry) == 16, "scaled by 16 below");
+	emit_imul(&t->e, 4, T0, T1, (int32_t)JUMP_FACTOR);
+	emit_shift(&t->e, SHIFT_SHR, 4, T0, 32 - JUMP_BITS - 4);
+	emit_alu_imm(&t->e, ALU_AND, 4, T0, ~15);
+	emit_alu(&t->e, ALU_XOR, 8, T1, key_for(t));
+	emit_alu(&t->e, ALU_ADD, 8, T0, GS(jit_jump));
+	jump_through_table(t);
+}
+
+/* To another page, which may be elsewhere next time. */
+static void exit_far(struct translator *t, uint64_t target)
+{
+	need_flags_in_memory(t);
+	t->flags_in_host = false;
+	emit_mov_imm(&t->e, T1, target);
+	emit_alu(&t->e, ALU_XOR, 8, T1, key_for(t));
+	emit_mov_imm(&t->e, T0, (uintptr_t)&t->jit->jump[jump_index(target)]);
+	jump_through_table(t);
+}
+
 void exit_direct(struct translator *t, uint64_t target)
 {
 	uint64_t from = t->source->rip;
@@ -219,9 +302,7 @@ void exit_direct(struct translator *t, uint64_t target)
 	uint8_t *place;
 
 	if (!same_page || t->links == MAX_LINKS) {
-		need_flags_in_memory(t);
-		emit_mov_imm(&t->e, T1, target);
-		exit_indirect(t);
+		exit_far(t, target);
 		return;
 	}
 	*link = (struct jit_link){ .target = target,
@@ -236,29 +317,6 @@ void exit_direct(struct translator *t, uint64_t target)
 	emit_mov_imm(&t->e, T1, target);
 	emit_jmp_to(&t->e, t->jit->leave);
 	t->links++;
-}
-
-/* The table of targets; T1 has the target, flags are in memory. */
-void exit_indirect(struct translator *t)
-{
-	uint8_t *miss;
-
-	need_flags_in_memory(t);
-	t->flags_in_host = false;
-	emit_store(&t->e, 8, GS(rip), T1);
-	_Static_assert(sizeof(struct jump_entry) == 16, "scaled by 16 below");
-	emit_imul(&t->e, 4, T0, T1, (int32_t)JUMP_FACTOR);
-	emit_shift(&t->e, SHIFT_SHR, 4, T0, 32 - JUMP_BITS - 4);
-	emit_alu_imm(&t->e, ALU_AND, 4, T0, ~15);
-	/* Whoever is in one half of the addresses mostly stays there; else the key never fits. */
-	emit_alu(&t->e, ALU_XOR, 8, T1, t->source->rip >> 63 ? GS(jit_key[1]) : GS(jit_key[0]));
-	emit_alu(&t->e, ALU_ADD, 8, T0, GS(jit_jump));
-	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, key)));
-	miss = emit_jcc(&t->e, CC_NE);
-	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4,
-		 at_register(T0, offsetof(struct jump_entry, code)));
-	emit_land(&t->e, miss);
-	emit_jmp_to(&t->e, t->jit->leave_rip);
 }
 
 static void leave_unless(struct translator *t, enum condition wrong)
@@ -298,12 +356,9 @@ static void emit_entry(struct translator *t)
 	b->entry = emit_here(&t->e);
 	emit_alu_mem_imm(&t->e, ALU_CMP, 4, GS(requests), 0);
 	leave_unless(t, CC_NE);
-	emit_load(&t->e, 8, T0, GS(run));
-	emit_alu_mem_imm(&t->e, ALU_CMP, 1,
-			 at_register(T0, offsetof(struct kvm_run, immediate_exit)), 0);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 1, at_pointer(t, &t->c->run->immediate_exit, T0), 0);
 	leave_unless(t, CC_NE);
-	emit_mov_imm(&t->e, T0, (uintptr_t)s->page_code);
-	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_register(T0, 0), (int32_t)s->stamp);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, s->page_code, T0), (int32_t)s->stamp);
 	leave_unless(t, CC_NE);
 	if (b->has_vector) {
 		emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(jit_vector_ok), 0);
@@ -328,35 +383,60 @@ static void emit_leaving(struct translator *t)
 }
 
 /* Liveness of status flags, from the end. What the interpreter does reads them all. */
-static bool writes_all(const struct op_info *info)
+enum { ROTATED = F_CF | F_OF };
+
+static bool is_shift(const struct op_info *info)
 {
-	return ((info->flags_written | info->flags_undefined) & ALL_FLAGS) == ALL_FLAGS;
+	unsigned op = info->opcode;
+
+	return info->map == MAP_1 && ((op & 0xfe) == 0xc0 || (op & 0xfc) == 0xd0);
 }
 
-static bool keeps_some(const struct insn *i, const struct op_info *info)
+static uint16_t shift_replaces(const struct insn *i, const struct op_info *info)
 {
-	bool shift = info->map == MAP_1 && (info->opcode & 0xfe) >= 0xc0 &&
-		     ((info->opcode & 0xfe) == 0xc0 || (info->opcode >= 0xd0 && info->opcode <= 0xd3));
-	bool double_shift = info->map == MAP_0F && (info->opcode == 0xa4 || info->opcode == 0xa5 ||
-						    info->opcode == 0xac || info->opcode == 0xad);
+	unsigned count = info->opcode >= 0xd2 ? 0 : info->opcode >= 0xd0 ? 1 : (unsigned)i->imm;
 
-	return shift || double_shift || !writes_all(info);
+	if (!(count & (i->opsize == 8 ? 63 : 31)))
+		return 0; /* by CL, or not at all */
+	return (i->modrm >> 3 & 7) < 4 ? ROTATED : ALL_FLAGS;
+}
+
+uint16_t flags_replaced(const struct insn *i, const struct op_info *info)
+{
+	if (is_shift(info))
+		return shift_replaces(i, info);
+	if (info->map == MAP_0F && (info->opcode & 0xf6) == 0xa4) { /* SHLD, SHRD */
+		bool shifts = !(info->opcode & 1) && i->imm & (i->opsize == 8 ? 63 : 31);
+
+		return shifts ? ALL_FLAGS : 0;
+	}
+	return (info->flags_written | info->flags_undefined) & ALL_FLAGS;
+}
+
+/* The table says "read" also of flags that are only left as they were. */
+static bool only_leaves_flags(const struct insn *i, const struct op_info *info)
+{
+	unsigned op = info->opcode, n = i->modrm >> 3 & 7;
+
+	if (info->map == MAP_1)
+		return ((op & 0xfe) == 0xfe && n < 2) || (op & 0xf0) == 0x40 ||
+		       (is_shift(info) && n != 2 && n != 3 /* RCL, RCR */);
+	return info->map == MAP_0F && ((op & 0xe7) == 0xa3 || op == 0xba || (op & 0xf6) == 0xa4);
+}
+
+uint16_t flags_needed(const struct insn *i, const struct op_info *info)
+{
+	return only_leaves_flags(i, info) ? 0 : info->flags_read & ALL_FLAGS;
 }
 
 static uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t after)
 {
-	bool touches = info->flags_written | info->flags_undefined | info->flags_read;
-
 	if (vector_is_native(i, info))
 		return info->flags & OP_PRODUCES_RFLAGS ? 0 : after;
 	if (info->encoding != LEGACY ||
 	    info->flags & (OP_X87 | OP_VECTOR | OP_STRING | OP_CPL0 | OP_SYSTEM))
 		return ALL_FLAGS;
-	if (!touches)
-		return after;
-	if (info->flags_read || keeps_some(i, info))
-		return ALL_FLAGS;
-	return 0;
+	return (after & ~flags_replaced(i, info)) | flags_needed(i, info);
 }
 
 static void translate_insn(struct translator *t, const struct insn *i)
@@ -369,7 +449,7 @@ static void translate_insn(struct translator *t, const struct insn *i)
 	*s = (struct slow_path){ 0 };
 	if (t->slow_count + 1 < MAX_SLOW && i->op &&
 	    (native_vector(t, i, info) || native_insn(t, i, info))) {
-		if (!s->froms)
+		if (!s->froms && !s->stacks)
 			return;
 		s->single = new_single(t, i);
 		s->resume = emit_here(&t->e);
@@ -395,7 +475,7 @@ static void translate_last(struct translator *t, const struct insn *i)
 	}
 	*s = (struct slow_path){ 0 };
 	if (native_branch(t, i, info)) {
-		if (s->froms) { /* the interpreter takes the branch, and does not come back */
+		if (s->froms || s->stacks) { /* the interpreter takes the branch, and does not come back */
 			s->single = new_single(t, i);
 			s->resume = t->block->entry;
 			t->slow_count++;
