@@ -33,7 +33,7 @@ struct state {
 	uint64_t rip, rflags;
 };
 
-enum { CODE_BYTES = 64, SEQUENCE = 5 };
+enum { CODE_PAGE = 0x1000, CODE_BYTES = 64, SEQUENCE = 5 };
 
 /* One instruction, or up to SEQUENCE vector and x87 ones in a row. */
 struct test {

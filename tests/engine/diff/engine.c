@@ -86,7 +86,7 @@ static void make_memory(void)
 	mmap(swapped, 0x1000, rw, MAP_SHARED | MAP_FIXED, fd, 0x1000);
 	mmap(swapped + 0x1000, 0x1000, rw, MAP_SHARED | MAP_FIXED, fd, 0);
 	close(fd);
-	memset(ram + CODE_GPA, HLT, 0x1000);
+	memset(ram + CODE_GPA, HLT, CODE_PAGE);
 	add_slot(0, 0, RAM_BYTES, ram);
 	add_slot(1, DATA_GPA, DATA_BYTES, swapped);
 	map_page(CODE, CODE_GPA, PTE_W);
@@ -243,7 +243,7 @@ static void run(const struct test *t, struct outcome *o)
 
 void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o)
 {
-	static const uint8_t halts[CODE_BYTES] = { [0 ... CODE_BYTES - 1] = HLT };
+	static const uint8_t halts[CODE_PAGE] = { [0 ... CODE_PAGE - 1] = HLT };
 	gpa_t code = CODE_GPA + (t->in.rip - CODE);
 
 	set_segments(t);
@@ -254,7 +254,7 @@ void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o)
 	run(t, o);
 	fpu_leave(c);
 	save_state(t, &o->out);
-	gpa_write(c->vm, code, halts, t->length);
+	gpa_write(c->vm, CODE_GPA, halts, CODE_PAGE);
 	memory_collect(data, pattern, t, o);
 }
 

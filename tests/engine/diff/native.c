@@ -167,7 +167,7 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 		struct test *t = &shared->test[shared->at];
 
 		collect(uc, t, &shared->native[shared->at]);
-		memset((void *)t->in.rip, HLT, t->length);
+		memset((void *)CODE, HLT, CODE_PAGE); /* it may have written there itself */
 		shared->at++;
 	}
 	running = true;
@@ -203,12 +203,12 @@ static void child_main(void)
 				    .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (map_at(CODE, 0x1000, PROT_READ | PROT_WRITE | PROT_EXEC) == MAP_FAILED ||
+	if (map_at(CODE, CODE_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC) == MAP_FAILED ||
 	    map_at(DATA, DATA_BYTES, PROT_READ | PROT_WRITE) == MAP_FAILED ||
 	    map_at(READ_ONLY, 0x1000, PROT_READ) == MAP_FAILED)
 		_exit(77);
 	(void)*(volatile uint8_t *)READ_ONLY; /* present from now on */
-	memset((void *)CODE, HLT, 0x1000);
+	memset((void *)CODE, HLT, CODE_PAGE);
 	memcpy((void *)DATA, shared->pattern, DATA_BYTES);
 	syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
 	make_segments();
@@ -258,7 +258,7 @@ static void restart(struct batch *batch)
 
 void native_wait(struct batch *batch)
 {
-	const struct timespec second = { .tv_sec = 1 };
+	const struct timespec limit = { .tv_sec = 20 }; /* a busy machine is no hang */
 	uint32_t last = batch->at;
 
 	while (__atomic_load_n(&batch->done, __ATOMIC_ACQUIRE) != batch->sequence) {
@@ -267,7 +267,7 @@ void native_wait(struct batch *batch)
 
 		if (seen == batch->sequence)
 			break;
-		long result = futex(&batch->done, FUTEX_WAIT, seen, &second);
+		long result = futex(&batch->done, FUTEX_WAIT, seen, &limit);
 		bool slow = result && errno == ETIMEDOUT && batch->at == last;
 		bool dead = waitpid(child, &status, WNOHANG) == child;
 
