@@ -74,7 +74,7 @@ enum {
 	CR4_MCE = 0x40, CR4_PGE = 0x80, CR4_PCE = 0x100, CR4_OSFXSR = 0x200,
 	CR4_OSXMMEXCPT = 0x400, CR4_UMIP = 0x800, CR4_LA57 = 0x1000, CR4_FSGSBASE = 0x10000,
 	CR4_PCIDE = 0x20000, CR4_OSXSAVE = 0x40000, CR4_SMEP = 0x100000, CR4_SMAP = 0x200000,
-	CR4_PKE = 0x400000,
+	CR4_PKE = 0x400000, CR4_PKS = 0x1000000,
 };
 
 enum { EFER_SCE = 1, EFER_LME = 0x100, EFER_LMA = 0x400, EFER_NX = 0x800 };
@@ -175,7 +175,7 @@ struct msr_state {
 	uint64_t smbase, smi_count, microcode, feature_control;
 	uint64_t kvm_wall_clock, kvm_system_time, kvm_steal_time, kvm_pv_eoi, kvm_poll_control;
 	uint64_t kvm_async_pf, kvm_async_pf_int, kvm_migration_control;
-	uint64_t platform_info, misc_features;
+	uint64_t platform_info, misc_features, pkrs;
 };
 
 struct insn;

@@ -49,7 +49,8 @@ static const struct feature_name feature_names[] = {
 	{ "sha_ni", 7, 0, 1, 29 },    { "arch_capabilities", 7, 0, 3, 29 },
 	{ "spec_ctrl", 7, 0, 3, 26 }, { "ss", 1, 0, 3, 27 },
 	{ "ht", 1, 0, 3, 28 },        { "vmx", 1, 0, 2, 5 },
-	{ "svm", 0x80000001, 0, 2, 2 }, { "invtsc", 0x80000007, 0, 3, 8 },
+	{ "svm", 0x80000001, 0, 2, 2 }, { "skinit", 0x80000001, 0, 2, 12 },
+	{ "npt", 0x8000000a, 0, 3, 0 }, { "invtsc", 0x80000007, 0, 3, 8 },
 };
 
 struct cpuid_table {

@@ -259,6 +259,24 @@ static void timer_shoots_once_or_for_ever(void **state)
 	rig_free(vm);
 }
 
+/* A vCPU that is late to hear of its timer finds the count at zero all the same. */
+static void a_count_that_is_over_does_not_become_periodic(void **state)
+{
+	struct vm *vm = apic_rig(1);
+	struct vcpu *c = vm->vcpu[0];
+
+	rig_apic_write(c, APIC_TIMER_DIVIDE, 0xb);
+	rig_apic_write(c, APIC_LVT_TIMER, 0xee);
+	rig_apic_write(c, APIC_TIMER_INITIAL, 1000000);
+	rig_now_ns += 1000000;
+	rig_apic_write(c, APIC_LVT_TIMER, LVT_PERIODIC | 0xee);
+	assert_true(got(c, 0xee));
+	assert_int_equal(rig_apic_read(c, APIC_TIMER_CURRENT), 0);
+	rig_advance(vm, 5000000);
+	assert_false(irq_pending(c));
+	rig_free(vm);
+}
+
 static void tsc_deadline_fires_when_the_tsc_gets_there(void **state)
 {
 	struct vm *vm = apic_rig(1);
@@ -518,6 +536,7 @@ int main(void)
 		cmocka_unit_test(illegal_vectors_set_errors),
 		cmocka_unit_test(disabled_lapic_masks_its_lvts),
 		cmocka_unit_test(timer_shoots_once_or_for_ever),
+		cmocka_unit_test(a_count_that_is_over_does_not_become_periodic),
 		cmocka_unit_test(tsc_deadline_fires_when_the_tsc_gets_there),
 		cmocka_unit_test(lapic_page_travels_with_its_timer),
 		cmocka_unit_test(split_chip_reports_eois_of_level_routes),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /* Control and debug registers, RFLAGS, ports, MSRs and CPUID: what may be set, and what follows. */
+#include "engine/sys/msr.h"
 #include "sys_rig.h"
 
 #include <errno.h>
@@ -70,6 +71,21 @@ static void cr3_and_cr4_rules(void **state)
 	assert_false(cr3_write(c, BIT(c->physical_bits)));
 	assert_true(cr4_write(c, CR4_PAE));
 	assert_false(cr3_write(c, BIT(63)));
+}
+
+static void supervisor_keys_are_an_msr(void **state)
+{
+	uint64_t value = 1;
+
+	(void)state;
+	assert_true(cr4_write(c, CR4_PKS));
+	rig_flushes = 0;
+	assert_true(msr_write(c, MSR_PKRS, 0xffffffff, false));
+	assert_int_equal(rig_flushes, 1);
+	assert_true(msr_read(c, MSR_PKRS, &value, false));
+	assert_int_equal(value, 0xffffffff);
+	assert_false(msr_write(c, MSR_PKRS, BIT(32), false));
+	assert_int_equal(c->msr.pkrs, 0xffffffff);
 }
 
 static void pae_paging_loads_pdptes(void **state)
@@ -406,6 +422,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(cr0_rules, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cr3_and_cr4_rules, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(supervisor_keys_are_an_msr, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(pae_paging_loads_pdptes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(xcr0_rules, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(popf_keeps_what_the_level_may_not_change, set_up,

@@ -82,7 +82,7 @@ def command_of(config, args):
     command += ["-global", "kvm-pit.lost_tick_policy=discard"]
     command += ["-device", "pc-testdev", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]
     command += ["-display", "none", "-serial", "stdio", "-device", "pci-testdev"]
-    command += ["-machine", f"accel={args.accel}", "-kernel", file_of(config)]
+    command += ["-accel", args.accel, "-kernel", file_of(config)]
     command += ["-smp", config.settings.get("smp", "1")]
     if config.settings.get("test_args"):
         command += ["-append", " ".join(words_of(config.settings["test_args"]))]
@@ -96,7 +96,7 @@ def reason_to_skip(config, args):
         return "runs only with --all"
     if settings.get("arch", config.arch) != config.arch:
         return f"{settings['arch']} only"
-    accel = "kvm" if args.accel == "soft" else args.accel
+    accel = "kvm" if is_engine(args.accel) else args.accel
     if settings.get("accel", accel) != accel:
         return f"{settings['accel']} only"
     for check in settings.get("check", "").split():
@@ -108,8 +108,12 @@ def reason_to_skip(config, args):
     return None
 
 
+def is_engine(accel):
+    return accel.split(",")[0] == "soft"
+
+
 def parameter(path, accel):
-    if accel == "soft" and path in ENGINE_PARAMETERS:
+    if is_engine(accel) and path in ENGINE_PARAMETERS:
         return ENGINE_PARAMETERS[path]
     try:
         return open(path, encoding="ascii").read().strip()

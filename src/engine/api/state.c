@@ -104,7 +104,7 @@ static bool sregs_are_valid(const struct vcpu *c, const struct kvm_sregs2 *s)
 static bool cr4_is_valid(const struct vcpu *c, uint64_t cr4)
 {
 	const uint64_t known = 0xfff | CR4_LA57 | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP |
-			       CR4_SMAP | CR4_PKE;
+			       CR4_SMAP | CR4_PKE | CR4_PKS;
 
 	return !(cr4 & ~known);
 }

@@ -143,6 +143,9 @@ void lapic_timer_lvt_write(struct vcpu *c, uint32_t value)
 	struct lapic *l = c->lapic;
 	uint32_t before = mode_of(l);
 
+	/* A count that has reached zero is over, also if the host's timer is late to say so. */
+	if (before == LVT_ONESHOT && l->due_ns && deadline_reached(c))
+		lapic_timer_fired(c);
 	apic_reg_set(l, APIC_LVT_TIMER, value);
 	if (before == mode_of(l))
 		return;

@@ -6,8 +6,8 @@
  * compare-and-exchange on the guest's own memory, and a lost race walks again.
  *
  * Manual: SDM 3, chapter 4; 4.6 access rights and protection keys, 4.7 error codes, 4.8 A and D.
- * Not modelled: shadow-stack and supervisor-key pages (not offered in CPUID). Tables in read-only
- * memory work, their A and D bits stay as they are. Tables outside memory read as not present.
+ * Not modelled: shadow-stack pages (not offered in CPUID). Tables in read-only memory work, their
+ * A and D bits stay as they are. Tables outside memory read as not present.
  */
 #include "engine/fpu/fpu.h"
 #include "engine/interp/address.h"
@@ -144,9 +144,9 @@ static unsigned key_denies(const struct vcpu *c, enum tlb_view view, const struc
 {
 	uint32_t bits;
 
-	if (!(c->cr4 & CR4_PKE) || !(c->efer & EFER_LMA) || !page->user)
+	if (!(c->cr4 & (page->user ? CR4_PKE : CR4_PKS)) || !(c->efer & EFER_LMA))
 		return 0;
-	bits = pkru_of(c) >> (2 * page->key) & 3;
+	bits = (page->user ? pkru_of(c) : (uint32_t)c->msr.pkrs) >> (2 * page->key) & 3;
 	if (bits & 1)
 		return RIGHT_READ | RIGHT_WRITE;
 	if (bits & 2 && (view == VIEW_USER || c->cr0 & CR0_WP))

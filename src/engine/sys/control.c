@@ -39,6 +39,7 @@ static uint64_t cr4_allowed(const struct vcpu *c)
 		{ CR4_SMEP, FEATURE_SMEP },
 		{ CR4_SMAP, FEATURE_SMAP },
 		{ CR4_PKE, FEATURE_PKU },
+		{ CR4_PKS, FEATURE_PKS },
 	};
 	uint64_t allowed = CR4_MCE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
@@ -100,7 +101,8 @@ bool cr3_write(struct vcpu *c, uint64_t value)
 bool cr4_write(struct vcpu *c, uint64_t value)
 {
 	const uint64_t paging =
-		CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_LA57 | CR4_PCIDE;
+		CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PKS | CR4_LA57 |
+		CR4_PCIDE;
 	uint64_t old = c->cr4, changed = old ^ value;
 
 	if (value & ~cr4_allowed(c))

@@ -2,9 +2,9 @@
 /*
  * KVM_GET_SUPPORTED_CPUID: what a guest can be given.
  *
- * Integer and system instructions are the engine's own and always offered, 5-level paging too. Vector and x87 code
- * runs on the host's units, so those features are the host's. Identity and caches are the host's
- * too. Everything else is zero.
+ * Integer and system instructions are the engine's own and always offered, 5-level paging and
+ * protection keys too. Vector and x87 code runs on the host's units, so those features are the
+ * host's. Identity and caches are the host's too. Everything else is zero.
  *
  * Not offered: VMX, SVM, MONITOR, TSX, MPX, CET, AMX, SGX, processor trace, performance
  * monitoring, and instructions the decoder does not know.

@@ -22,7 +22,7 @@ struct plain_msr {
 	uint8_t rule;
 	uint64_t writable;
 };
-enum { ANY_BITS, CANONICAL, MADE_CANONICAL, HOST_WRITES };
+enum { ANY_BITS, CANONICAL, MADE_CANONICAL, HOST_WRITES, LOW_HALF /* the rest: #GP */ };
 
 #define PLAIN(index, member, feature, rule, writable)                                        \
 	{                                                                                    \
@@ -38,6 +38,7 @@ static const struct plain_msr plain_msrs[] = {
 	PLAIN(MSR_CSTAR, cstar, LM, CANONICAL, ~0ull),
 	PLAIN(MSR_FMASK, fmask, LM, ANY_BITS, 0xffffffff),
 	PLAIN(MSR_KERNEL_GS_BASE, kernel_gs_base, LM, CANONICAL, ~0ull),
+	PLAIN(MSR_PKRS, pkrs, PKS, LOW_HALF, 0xffffffff),
 	PLAIN(MSR_SMI_COUNT, smi_count, NONE, HOST_WRITES, ~0ull),
 	PLAIN(MSR_PLATFORM_INFO, platform_info, NONE, HOST_WRITES, ~0ull),
 	PLAIN(MSR_MISC_FEATURES, misc_features, NONE, ANY_BITS, 1),
@@ -66,11 +67,15 @@ static bool plain_write(struct vcpu *c, const struct plain_msr *msr, uint64_t va
 		return false;
 	if (msr->rule == CANONICAL && !is_canonical_base(value, c))
 		return false;
+	if (msr->rule == LOW_HALF && value >> 32)
+		return false;
 	if (msr->rule == MADE_CANONICAL)
 		value = (uint64_t)sign_extend(value, has_feature(c, FEATURE_LA57) ? 57 : 48);
 	if (msr->index == MSR_MISC_FEATURES && value & ~msr->writable && !host)
 		return false;
 	*plain_value(c, msr) = value & msr->writable;
+	if (msr->index == MSR_PKRS)
+		tlb_flush_all(c); /* translations remember what the keys allow */
 	return true;
 }
 
