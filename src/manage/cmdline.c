@@ -143,7 +143,7 @@ static int opt_machine(struct config *config, const char *name, const char *valu
 static int opt_accel(struct config *config, const char *name, const char *value, struct err *err)
 {
 	struct options options;
-	bool translator = config->engine.translator;
+	bool translator = config->engine.translator, prove = true;
 	int error = options_parse(&options, "-accel", value, "accel", err);
 	const char *accel = options_get(&options, "accel");
 	char *list;
@@ -165,6 +165,9 @@ static int opt_accel(struct config *config, const char *name, const char *value,
 	if (!error)
 		error = options_bool(&options, "translator", translator, &translator, err);
 	config->engine.translator = translator;
+	if (!error)
+		error = options_bool(&options, "prove", true, &prove, err);
+	config->kvm_unproved |= !prove;
 	if (!error)
 		error = options_check(&options, err);
 	options_free(&options);

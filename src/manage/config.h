@@ -16,6 +16,7 @@ struct texts {
 struct config {
 	struct pc_options pc;
 	struct vm_options engine;
+	bool kvm_unproved;       /* -accel kvm,prove=off: /dev/kvm as it is */
 	const char *accel;       /* "kvm:soft", as given; NULL: whatever works */
 	const char *cpu;
 	unsigned sockets, cores, threads;

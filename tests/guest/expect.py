@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 
-SCREEN_ADDRESS, SCREEN_COLUMNS, SCREEN_ROWS = 0xB8000, 80, 25
+SCREEN_ADDRESS, SCREEN_COLUMNS, SCREEN_BYTES = 0xB8000, 80, 0x8000
 POLL = 0.1
 
 # QMP's names for the keys of a US keyboard, bare and with shift.
@@ -50,14 +50,23 @@ class Machine:
         self.reader = threading.Thread(target=self._read_serial, daemon=True)
         self.reader.start()
         self.qmp_path = path
-        self.qmp_file = None
+        self.qmp_link = self.qmp_file = None
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def _show(self):
+        """What a person would want to see after a failure."""
+        print("--- the end of the serial line:\n" + self.serial[-2000:])
+        if self.vmm.poll() is None:
+            print("--- the screen:\n" + self.screen())
+
+    def __exit__(self, kind, *_):
+        if kind is Failed:
+            self._show()
         if self.qmp_file:
             self.qmp_file.close()
+            self.qmp_link.close()
         self.vmm.kill()
         self.vmm.wait()
         self.reader.join(5)
@@ -67,7 +76,7 @@ class Machine:
         while block := os.read(self.vmm.stdout.fileno(), 65536):
             self.serial += block.decode("latin-1").replace("\r", "")
 
-    def _until(self, found, what):
+    def until(self, found, what):
         """Calls found() until it returns something true."""
         end = time.monotonic() + self.timeout
         while True:
@@ -85,15 +94,15 @@ class Machine:
     def qmp(self, command, **arguments):
         """Runs a QMP command and returns what it returns."""
         if not self.qmp_file:
-            self._until(lambda: os.path.exists(self.qmp_path), "QMP socket")
+            self.until(lambda: os.path.exists(self.qmp_path), "QMP socket")
             link = socket.socket(socket.AF_UNIX)
             link.settimeout(self.timeout)
             link.connect(self.qmp_path)
-            self.qmp_file = link.makefile("rw", encoding="utf-8")
+            self.qmp_link, self.qmp_file = link, link.makefile("rb")
             self.qmp_file.readline()  # the greeting
             self.qmp("qmp_capabilities")
-        print(json.dumps({"execute": command, "arguments": arguments}), file=self.qmp_file,
-              flush=True)
+        request = {"execute": command, "arguments": arguments}
+        self.qmp_link.sendall(json.dumps(request).encode() + b"\n")
         while line := self.qmp_file.readline():
             answer = json.loads(line)
             if "error" in answer:
@@ -103,27 +112,27 @@ class Machine:
         raise Failed(f"QMP {command}: no answer")
 
     def screen(self):
-        """The text screen, one string with a line for each row."""
+        """The text screen, one string with a line for each row: all of its memory, because
+        systems scroll by showing a later part of it."""
         path = os.path.join(self.directory.name, "screen")
-        size = SCREEN_COLUMNS * SCREEN_ROWS * 2
-        self.qmp("pmemsave", val=SCREEN_ADDRESS, size=size, filename=path)
+        self.qmp("pmemsave", val=SCREEN_ADDRESS, size=SCREEN_BYTES, filename=path)
         with open(path, "rb") as file:
             text = file.read()[::2].replace(b"\0", b" ").decode("cp437")
         rows = (text[i:i + SCREEN_COLUMNS] for i in range(0, len(text), SCREEN_COLUMNS))
-        return "\n".join(row.rstrip() for row in rows)
+        return "\n".join(row.rstrip() for row in rows).rstrip()
 
     def wait_serial(self, pattern):
         """Waits for a regular expression on the serial line, after what was waited for before."""
         def found():
             return re.compile(pattern, re.MULTILINE).search(self.serial, self.seen)
-        self.seen = self._until(found, f'"{pattern}" on the serial line').end()
+        self.seen = self.until(found, f'"{pattern}" on the serial line').end()
 
     def wait_screen(self, pattern):
         def found():
             if self.vmm.poll() is None:
                 return re.search(pattern, self.screen(), re.MULTILINE)
             return None
-        self._until(found, f'"{pattern}" on the screen')
+        self.until(found, f'"{pattern}" on the screen')
 
     def send(self, text):
         """Types on the serial line."""
@@ -182,17 +191,14 @@ def take(machine, action, value):
 def main():
     args = parse_arguments()
     start = time.monotonic()
-    with Machine(args.command, args.timeout) as machine:
-        try:
+    try:
+        with Machine(args.command, args.timeout) as machine:
             for action, value in args.steps:
                 take(machine, action, value)
                 print(f"{time.monotonic() - start:6.1f} s  {action} {value or ''}", flush=True)
-        except Failed as failure:
-            print(f"{time.monotonic() - start:6.1f} s  FAILED: {failure}")
-            print("--- the end of the serial line:\n" + machine.serial[-2000:])
-            if machine.vmm.poll() is None:
-                print("--- the screen:\n" + machine.screen())
-            return 1
+    except Failed as failure:
+        print(f"{time.monotonic() - start:6.1f} s  FAILED: {failure}")
+        return 1
     return 0
 
 

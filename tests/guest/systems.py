@@ -1,0 +1,306 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""tests/guest/systems.py KELVIN SYSTEM [--accel ACCEL] [--keep-screen DIR]: a real system boots.
+
+Systems that come as a file are looked for in $KELVIN_GUESTS (the floppies; shared/guests beside the
+repository if unset) and in $KELVIN_IMAGES (what tests/guest/images/* leave there). A system whose
+image is not there is skipped: exit status 77. SYSTEM "list" prints the names.
+"""
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+from expect import Failed, Machine  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+FLOPPIES = pathlib.Path(os.environ.get("KELVIN_GUESTS") or ROOT.parent / "shared" / "guests")
+IMAGES = pathlib.Path(os.environ.get("KELVIN_IMAGES") or ROOT / "build" / "images")
+
+systems = {}
+
+
+class Skip(Exception):
+    """What is missing, and how to get it."""
+
+
+def system(function):
+    """Registers a test: its name with dashes is the system's."""
+    systems[function.__name__.replace("_", "-")] = function
+    return function
+
+
+class Context:
+    """What a test needs to start machines."""
+
+    def __init__(self, args, directory):
+        self.kelvin, self.accel, self.keep = args.kelvin, args.accel, args.keep_screen
+        self.directory, self.name = pathlib.Path(directory), args.system
+
+    def start(self, *options, timeout=60):
+        command = [self.kelvin, *(["-accel", self.accel] if self.accel else []), "-no-reboot"]
+        return Machine(command + [str(option) for option in options], timeout)
+
+    def floppy(self, name):
+        """A writable copy of a floppy image, as the machine's first drive."""
+        if not (FLOPPIES / name).exists():
+            raise Skip(f"{FLOPPIES / name} is not there")
+        copy = self.directory / name
+        if not copy.exists():
+            shutil.copyfile(FLOPPIES / name, copy)
+            copy.chmod(0o644)
+        return ["-drive", f"file={copy},format=raw,if=floppy", "-boot", "a"]
+
+    def image(self, name):
+        if not (IMAGES / name).exists():
+            raise Skip(f"{IMAGES / name} is not there: see tests/guest/images")
+        return IMAGES / name
+
+    def look(self, machine, name=""):
+        """Keeps a picture of the screen, for a person to look at."""
+        if self.keep:
+            path = pathlib.Path(self.keep).resolve() / f"{self.name}{name}.png"
+            machine.qmp("screendump", filename=str(path), format="png")
+
+
+# Systems on floppies.
+
+@system
+def freedos(context):
+    """To its prompt; a program runs; a file that it writes is there after a restart."""
+    disk = context.floppy("freedos-722.img")
+    with context.start("-m", 32, *disk) as machine:
+        machine.wait_screen(r"A:\\>")
+        machine.type("echo written by freedos>note.txt\n")
+        machine.type("hello\n")
+        machine.wait_screen("Hello, World!")
+        machine.type("cls\n")
+        machine.type("type note.txt\n")
+        machine.wait_screen("^written by freedos")
+        context.look(machine)
+    with context.start("-m", 32, *disk) as machine:
+        machine.wait_screen(r"A:\\>")
+        machine.type("type note.txt\n")
+        machine.wait_screen("^written by freedos")
+
+
+@system
+def freedos_144(context):
+    with context.start("-m", 16, *context.floppy("freedos-144.img")) as machine:
+        machine.wait_screen(r"A:\\>")
+        context.look(machine)
+
+
+@system
+def pcmos(context):
+    """Runs DOS programs in virtual-8086 mode."""
+    with context.start("-m", 8, *context.floppy("pcmos386.img")) as machine:
+        machine.wait_screen("New date is")
+        context.look(machine)
+
+
+@system
+def mikeos(context):
+    with context.start("-m", 16, *context.floppy("mikeos.flp")) as machine:
+        machine.wait_screen("Thanks for trying out MikeOS")
+        context.look(machine)
+
+
+@system
+def bootos(context):
+    """A 512-byte system: its prompt, and its directory."""
+    with context.start("-m", 4, *context.floppy("bootos.img")) as machine:
+        machine.wait_screen(r"^\$")
+        machine.type("dir\n")
+        machine.wait_screen("bootle")
+        context.look(machine)
+
+
+@system
+def linux_24(context):
+    with context.start("-m", 128, *context.floppy("linux-2.4-floppy.img")) as machine:
+        machine.wait_screen("Please press Enter")
+        context.look(machine)
+
+
+# Boot loaders and firmware.
+
+@system
+def grub_cd(context):
+    with context.start("-m", 64, "-cdrom", context.image("grub.iso")) as machine:
+        machine.wait_screen("GNU GRUB")
+        context.look(machine)
+
+
+@system
+def grub_floppy(context):
+    drive = f"file={context.image('grub-floppy.img')},format=raw,if=floppy,snapshot=on"
+    with context.start("-m", 64, "-drive", drive, "-boot", "a") as machine:
+        machine.wait_screen("GNU GRUB|grub>")
+        context.look(machine)
+
+
+@system
+def ipxe(context):
+    """Gets an address from the user-mode network."""
+    with context.start("-m", 64, "-cdrom", context.image("ipxe.iso"),
+                       "-nic", "user,model=virtio-net-pci") as machine:
+        machine.wait_screen("iPXE initialising devices")
+        machine.wait_screen(r"Configuring.*ok")
+        machine.wait_screen(r"net0: 10\.0\.2\.15")
+        context.look(machine)
+
+
+def u_boot(context, bits):
+    with context.start("-m", 256, "-bios", context.image(f"u-boot{bits}.rom")) as machine:
+        machine.wait_serial("Hit any key")
+        machine.send("\n")
+        machine.wait_serial("=> ")
+        machine.send("version\n")
+        machine.wait_serial("U-Boot 20")
+
+
+@system
+def u_boot_32(context):
+    u_boot(context, 32)
+
+
+@system
+def u_boot_64(context):
+    u_boot(context, 64)
+
+
+def memtest(context, bits):
+    """One pass of the whole list, in the least memory it takes."""
+    with context.start("-m", 16, "-cdrom", context.image(f"memtest{bits}.iso"),
+                       timeout=600) as machine:
+        machine.wait_screen("Memtest86")
+        context.look(machine)
+        machine.wait_screen(r"Pass: *[1-9]|P A S S|Pass complete")
+        if not any(word in machine.screen() for word in ("Errors: 0", "no errors")):
+            raise Failed("a pass without errors")
+        context.look(machine, "-passed")
+
+
+@system
+def memtest_64(context):
+    memtest(context, 64)
+
+
+@system
+def memtest_32(context):
+    memtest(context, 32)
+
+
+# Linux, started directly.
+
+def kernel(context, name, cpus, architecture):
+    """A Debian kernel with a busybox initramfs that says when it is there, and powers off."""
+    with context.start("-m", 256, "-smp", cpus, "-kernel", context.image(f"vmlinuz-{name}"),
+                       "-initrd", context.image(f"initrd-{architecture}"),
+                       "-append", "console=ttyS0 panic=-1", timeout=180) as machine:
+        machine.wait_serial(r"linux-guest: up")
+        if machine.wait_exit():
+            raise Failed("exit status 0")
+
+
+KERNELS = [("686", "i386"), ("686-pae", "i386"), ("rt-686-pae", "i386"), ("amd64", "amd64"),
+           ("cloud-amd64", "amd64"), ("rt-amd64", "amd64")]
+for _name, _architecture in KERNELS:
+    for _cpus in 1, 2:
+        systems[f"linux-{_name}-smp{_cpus}"] = (
+            lambda context, name=_name, cpus=_cpus, architecture=_architecture:
+            kernel(context, name, cpus, architecture))
+
+
+def installer(context, bits):
+    with context.start("-m", 1024, "-kernel", context.image(f"installer{bits}-linux"),
+                       "-initrd", context.image(f"installer{bits}-initrd.gz"),
+                       "-append", "console=ttyS0 DEBIAN_FRONTEND=text", timeout=240) as machine:
+        machine.wait_serial("Select a language")
+
+
+@system
+def installer_64(context):
+    installer(context, 64)
+
+
+@system
+def installer_32(context):
+    installer(context, 32)
+
+
+@system
+def xen(context):
+    """A hypervisor that needs no VT, and the Linux it starts as its first domain."""
+    dom0 = f"{context.image('vmlinuz-amd64')} console=hvc0,{context.image('initrd-amd64')}"
+    with context.start("-m", 768, "-kernel", context.image("xen"), "-initrd", dom0, "-append",
+                       "console=com1 com1=115200 dom0_mem=512M", timeout=240) as machine:
+        machine.wait_serial(r"\(XEN\) Xen version|Xen version")
+        machine.wait_serial("linux-guest: up")
+
+
+# A complete Debian.
+
+def debian(context, interface):
+    """Through SeaBIOS and GRUB to a login; off by command, and by the power button."""
+    disk = ["-drive", f"file={context.image('debian12.img')},format=raw,if={interface},snapshot=on"]
+    with context.start("-m", 512, *disk, timeout=240) as machine:
+        machine.wait_serial("login: ")
+        machine.send("root\n")
+        machine.wait_serial("[#] ")
+        machine.send("echo up since $(cut -d. -f1 /proc/uptime); poweroff\n")
+        machine.wait_serial(r"up since \d+")
+        if machine.wait_exit():
+            raise Failed("exit status 0 after poweroff")
+    with context.start("-m", 512, *disk, timeout=240) as machine:
+        machine.wait_serial("login: ")
+        machine.powerdown()
+        if machine.wait_exit():
+            raise Failed("exit status 0 after the power button")
+
+
+@system
+def debian_ide(context):
+    debian(context, "ide")
+
+
+@system
+def debian_virtio(context):
+    debian(context, "virtio")
+
+
+def run(args):
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            systems[args.system](Context(args, directory))
+        except Skip as why:
+            print(f"skipped: {why}")
+            return 77
+        except Failed as failure:
+            print(f"FAILED: {args.system}: {failure}")
+            return 1
+    print(f"{args.system}: ok in {time.monotonic() - start:.1f} s")
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("kelvin")
+    parser.add_argument("system", choices=["list", *systems])
+    parser.add_argument("--accel", help="as -accel takes it")
+    parser.add_argument("--keep-screen", metavar="DIR", help="leave screendumps there")
+    args = parser.parse_args()
+    if args.system == "list":
+        print("\n".join(systems))
+        return 0
+    return run(args)
+
+
+sys.exit(main())
