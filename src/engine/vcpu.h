@@ -267,6 +267,7 @@ struct vcpu {
 	uint32_t tsc_khz;
 	uint64_t tsc_deadline;
 	uint64_t steal_ns, steal_base_ns, left_run_at_ns; /* steal time: irqchip/pv.c */
+	bool looks_preempted; /* so it says in the guest's memory */
 
 	struct tlb_space *space, *spaces; /* the current one of TLB_SPACES */
 	unsigned next_space;              /* to be given to a new PCID */

@@ -186,6 +186,16 @@ int gpa_write(struct vm *vm, gpa_t gpa, const void *from, size_t bytes)
 	return 0;
 }
 
+int gpa_exchange(struct vm *vm, gpa_t gpa, uint8_t value)
+{
+	uint8_t before;
+
+	if (gpa_read(vm, gpa, &before, 1))
+		return -EFAULT;
+	rig_ram[gpa] = value;
+	return before;
+}
+
 static struct vcpu *add_vcpu(struct vm *vm)
 {
 	struct vcpu *c = aligned_alloc(64, ALIGN_UP(sizeof(*c), 64));

@@ -508,6 +508,37 @@ static void steal_time_grows_with_waiting(void **state)
 	rig_free(vm);
 }
 
+static void sleepers_take_tlb_flushes_by_memory(void **state)
+{
+	struct vm *vm = apic_rig(1);
+	struct vcpu *c = vm->vcpu[0];
+	uint8_t *preempted = rig_ram + 0x1000 + offsetof(struct kvm_steal_time, preempted);
+
+	pv_sleep_begins(c); /* not enabled: memory is nobody's business */
+	pv_sleep_ended(c);
+	assert_int_equal(*preempted, 0);
+	assert_true(pv_msr_write(c, MSR_KVM_STEAL_TIME, 0x1001, false));
+	pv_sleep_begins(c);
+	assert_int_equal(*preempted, KVM_VCPU_PREEMPTED);
+	c->requests = 0;
+	pv_sleep_ended(c);
+	assert_int_equal(*preempted, 0);
+	assert_int_equal(c->requests, 0);
+	pv_sleep_begins(c);
+	*preempted |= KVM_VCPU_FLUSH_TLB;
+	pv_sleep_ended(c);
+	assert_int_equal(*preempted, 0);
+	assert_true(c->requests & REQUEST_TLB_FLUSH);
+	/* Restored: what memory says is taken back before the guest runs. */
+	c->requests = 0;
+	assert_true(pv_msr_write(c, MSR_KVM_STEAL_TIME, 0x1001, true));
+	*preempted = KVM_VCPU_PREEMPTED | KVM_VCPU_FLUSH_TLB;
+	pv_run_entered(c);
+	assert_int_equal(*preempted, 0);
+	assert_true(c->requests & REQUEST_TLB_FLUSH);
+	rig_free(vm);
+}
+
 static void msis_and_broadcasts(void **state)
 {
 	struct vm *vm = apic_rig(2);
@@ -547,6 +578,7 @@ int main(void)
 		cmocka_unit_test(tsc_scales),
 		cmocka_unit_test(hypercalls),
 		cmocka_unit_test(steal_time_grows_with_waiting),
+		cmocka_unit_test(sleepers_take_tlb_flushes_by_memory),
 		cmocka_unit_test(msis_and_broadcasts),
 	};
 

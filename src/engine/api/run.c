@@ -69,6 +69,7 @@ static int sleep_until_event(struct vcpu *c)
 
 	if (c->has_signal_mask)
 		deadline = MIN(deadline, port_now_ns() + SLEEP_POLL_NS);
+	pv_sleep_begins(c);
 	vcpu_leave(c);
 	/* Pairs with vcpu_request(): it sets `requests`, then looks at `sleeping`. */
 	__atomic_store_n(&c->sleeping, 1, __ATOMIC_SEQ_CST);
@@ -77,6 +78,7 @@ static int sleep_until_event(struct vcpu *c)
 		result = port_wait(sleep_word(c), word, deadline);
 	__atomic_store_n(&c->sleeping, 0, __ATOMIC_SEQ_CST);
 	vcpu_enter(c);
+	pv_sleep_ended(c);
 	if (due != UINT64_MAX && port_now_ns() >= due)
 		lapic_timer_fired(c);
 	return result == -EINTR ? -EINTR : 0;

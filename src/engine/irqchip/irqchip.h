@@ -70,6 +70,8 @@ bool pv_msr_write(struct vcpu *c, uint32_t index, uint64_t value, bool host);
 void pv_clock_update(struct vcpu *c); /* REQUEST_CLOCK */
 void pv_run_entered(struct vcpu *c);  /* steal time */
 void pv_run_left(struct vcpu *c);
+void pv_sleep_begins(struct vcpu *c); /* around sleep, inside: steal time's `preempted` */
+void pv_sleep_ended(struct vcpu *c);
 uint64_t vcpu_tsc(const struct vcpu *c); /* the guest's time-stamp counter now */
 void vcpu_tsc_write(struct vcpu *c, uint64_t value, bool host);
 void vcpu_tsc_adjust_write(struct vcpu *c, uint64_t value, bool host); /* IA32_TSC_ADJUST */

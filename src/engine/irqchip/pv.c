@@ -3,8 +3,12 @@
  * KVM's paravirtual interface: MSRs, hypercalls, EOI through memory, steal time.
  *
  * Manual: Linux, Documentation/virt/kvm/x86/cpuid.rst, msr.rst, hypercalls.rst.
- * Not modelled: asynchronous page faults (enabling them is #GP), clock pairing, the `preempted`
- * byte of steal time and with it PV TLB flush, migration control; their CPUID bits stay clear.
+ * A vCPU counts as preempted, to other vCPUs of the guest, while it sleeps: these then leave their
+ * TLB flush in memory instead of waking it. That the host has taken a vCPU's thread off its
+ * processor cannot be seen from here.
+ *
+ * Not modelled: asynchronous page faults (enabling them is #GP), clock pairing, migration control;
+ * their CPUID bits stay clear.
  */
 #include "engine/irqchip/internal.h"
 
@@ -74,6 +78,33 @@ static void write_steal(struct vcpu *c)
 	gpa_write(c->vm, version_gpa, &version, sizeof(version));
 }
 
+static gpa_t preempted_byte(const struct vcpu *c)
+{
+	return (c->msr.kvm_steal_time & KVM_STEAL_VALID_BITS) +
+	       offsetof(struct kvm_steal_time, preempted);
+}
+
+/* The vCPU will execute nothing until pv_sleep_ended(). */
+void pv_sleep_begins(struct vcpu *c)
+{
+	if (!(c->msr.kvm_steal_time & MSR_ENABLED))
+		return;
+	c->looks_preempted = gpa_exchange(c->vm, preempted_byte(c), KVM_VCPU_PREEMPTED) >= 0;
+}
+
+/* Exchanged, so that a flush asked for at this moment is either seen here or sent as an IPI. */
+void pv_sleep_ended(struct vcpu *c)
+{
+	int before;
+
+	if (!c->looks_preempted || !(c->msr.kvm_steal_time & MSR_ENABLED))
+		return;
+	c->looks_preempted = false;
+	before = gpa_exchange(c->vm, preempted_byte(c), 0);
+	if (before >= 0 && before & KVM_VCPU_FLUSH_TLB)
+		vcpu_request(c, REQUEST_TLB_FLUSH);
+}
+
 /* Asking the host costs a few microseconds, so only every 10 ms. */
 void pv_run_entered(struct vcpu *c)
 {
@@ -81,6 +112,7 @@ void pv_run_entered(struct vcpu *c)
 
 	if (!(c->msr.kvm_steal_time & MSR_ENABLED))
 		return;
+	pv_sleep_ended(c);
 	now = port_now_ns();
 	if (now - c->left_run_at_ns < STEAL_UPDATE_NS)
 		return;
@@ -98,13 +130,16 @@ void pv_run_left(struct vcpu *c)
 		pv_eoi_take_back(c);
 }
 
-static bool write_steal_msr(struct vcpu *c, uint64_t value)
+static bool write_steal_msr(struct vcpu *c, uint64_t value, bool host)
 {
 	if (value & KVM_STEAL_RESERVED_MASK)
 		return false;
 	c->msr.kvm_steal_time = value;
+	c->looks_preempted = value & MSR_ENABLED; /* restored memory may say so: until KVM_RUN */
 	if (!(value & MSR_ENABLED))
 		return true;
+	if (!host)
+		pv_sleep_ended(c);
 	c->steal_base_ns = port_run_delay_ns();
 	c->left_run_at_ns = port_now_ns();
 	write_steal(c);
@@ -197,7 +232,7 @@ bool pv_msr_write(struct vcpu *c, uint32_t index, uint64_t value, bool host)
 			pv_clock_update(c);
 		return true;
 	case MSR_KVM_STEAL_TIME:
-		return write_steal_msr(c, value);
+		return write_steal_msr(c, value, host);
 	case MSR_KVM_PV_EOI_EN:
 		return write_pv_eoi_msr(c, value);
 	case MSR_KVM_POLL_CONTROL:

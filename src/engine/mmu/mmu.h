@@ -120,6 +120,7 @@ unsigned mmu_physical_bits(const struct vcpu *c);
 /* Guest-physical memory, RAM only: 0 or -EFAULT. For PV pages, page walks, the LAPIC's helpers. */
 int gpa_read(struct vm *vm, gpa_t gpa, void *to, size_t bytes);
 int gpa_write(struct vm *vm, gpa_t gpa, const void *from, size_t bytes); /* dirty log, code pages */
+int gpa_exchange(struct vm *vm, gpa_t gpa, uint8_t value); /* the byte before, or -EFAULT */
 const struct memslot *memslot_find(const struct memslots *slots, gpa_t gpa);
 
 #endif

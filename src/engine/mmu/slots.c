@@ -230,3 +230,22 @@ int gpa_write(struct vm *vm, gpa_t gpa, const void *from, size_t bytes)
 	}
 	return 0;
 }
+
+int gpa_exchange(struct vm *vm, gpa_t gpa, uint8_t value)
+{
+	const struct memslot *slot;
+	uint8_t before;
+	uint64_t page;
+
+	if (gpa_read(vm, gpa, &before, 1)) /* the VMM's mapping is there */
+		return -EFAULT;
+	slot = memslot_find(__atomic_load_n(&vm->slots, __ATOMIC_ACQUIRE), gpa);
+	if (!slot || slot->flags & KVM_MEM_READONLY)
+		return -EFAULT;
+	page = (gpa - slot->base) / PAGE_BYTES;
+	if (slot->dirty)
+		bitmap_set(slot->dirty, page);
+	before = __atomic_exchange_n(slot->host + (gpa - slot->base), value, __ATOMIC_SEQ_CST);
+	code_written(&slot->code[page]);
+	return before;
+}
