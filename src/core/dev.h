@@ -158,6 +158,13 @@ uint64_t read_as_ones(struct dev *dev, uint64_t offset, unsigned size); /* an em
 uint64_t read_as_zero(struct dev *dev, uint64_t offset, unsigned size);
 void ignore_write(struct dev *dev, uint64_t offset, unsigned size, uint64_t value);
 
+/* Registers of the vCPU whose access is being served. False: it was no vCPU's (a monitor's). */
+struct cpu_registers {
+	uint64_t rax, rbx, rcx, rdx;
+};
+bool cpu_registers_get(struct dev *dev, struct cpu_registers *registers);
+void cpu_registers_set(struct dev *dev, const struct cpu_registers *registers);
+
 /* Lines another device pulls: A20 and CPU reset of the keyboard controller, NMI. */
 void board_nmi(struct board *board); /* to every vCPU */
 

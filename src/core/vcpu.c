@@ -223,3 +223,40 @@ long board_vcpu_ioctl(struct board *board, unsigned index, unsigned long request
 	board_unlock(board);
 	return result;
 }
+
+/* The one on whose thread we are. */
+static struct vcpu *current_vcpu(struct board *board)
+{
+	for (unsigned i = 0; i < board->vcpu_count; i++) {
+		struct vcpu *vcpu = &board->vcpus[i];
+
+		if (vcpu->thread && thread_number(vcpu->thread) == thread_self())
+			return vcpu;
+	}
+	return NULL;
+}
+
+bool cpu_registers_get(struct dev *dev, struct cpu_registers *registers)
+{
+	struct vcpu *vcpu = current_vcpu(dev->board);
+	struct kvm_regs regs;
+
+	if (!vcpu || kvm_ioctl(vcpu->kvm, KVM_GET_REGS, &regs))
+		return false;
+	*registers = (struct cpu_registers){ regs.rax, regs.rbx, regs.rcx, regs.rdx };
+	return true;
+}
+
+void cpu_registers_set(struct dev *dev, const struct cpu_registers *registers)
+{
+	struct vcpu *vcpu = current_vcpu(dev->board);
+	struct kvm_regs regs;
+
+	if (!vcpu || kvm_ioctl(vcpu->kvm, KVM_GET_REGS, &regs))
+		return;
+	regs.rax = registers->rax;
+	regs.rbx = registers->rbx;
+	regs.rcx = registers->rcx;
+	regs.rdx = registers->rdx;
+	kvm_ioctl(vcpu->kvm, KVM_SET_REGS, &regs);
+}

@@ -52,6 +52,7 @@ struct vm {
 	bool x2apic_no_broadcast; /* KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK */
 	uint32_t default_tsc_khz;
 	bool translator;          /* hot code is translated */
+	bool vmware_backdoor;     /* its ports are beyond IOPL and the TSS */
 	uint32_t log;             /* VM_LOG_* */
 	uint64_t enabled_caps;    /* bit numbers private to api/ */
 	uint32_t refs;            /* atomic */

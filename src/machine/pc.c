@@ -124,6 +124,8 @@ static int add_isa(struct board *board, const struct pc_options *options, struct
 		error = add(board, always[i], always[i], "", err);
 	if (!error && options->i8042)
 		error = add(board, "i8042", "i8042", "", err);
+	if (!error && options->vmport)
+		error = add(board, "vmport", "vmport", "", err);
 	if (!error && options->hpet)
 		error = add(board, "hpet", "hpet", "", err);
 	if (!error)

@@ -94,11 +94,21 @@ static int check_accel(const char *list, struct err *err)
 	return 0;
 }
 
+/* "auto" is off: what VMware's port is mostly used for, an absolute pointer, is not behind it. */
+static int vmport_setting(struct options *options, bool *on, struct err *err)
+{
+	const char *value = options_get(options, "vmport");
+
+	if (value && !strcmp(value, "auto"))
+		return 0;
+	return options_bool(options, "vmport", *on, on, err);
+}
+
 static int opt_machine(struct config *config, const char *name, const char *value,
 		       struct err *err)
 {
 	static const char *const accepted[] = { "usb", "dump-guest-core", "mem-merge",
-						"smm", "vmport", "memory-backend", "hpet" };
+						"smm", "memory-backend", "hpet" };
 	struct options options;
 	const char *type, *accel;
 	bool graphics = true;
@@ -132,6 +142,8 @@ static int opt_machine(struct config *config, const char *name, const char *valu
 		error = options_bool(&options, "pit", config->pc.pit, &config->pc.pit, err);
 	if (!error)
 		error = options_bool(&options, "i8042", config->pc.i8042, &config->pc.i8042, err);
+	if (!error)
+		error = vmport_setting(&options, &config->pc.vmport, err);
 	for (unsigned i = 0; i < ARRAY_LEN(accepted); i++)
 		options_get(&options, accepted[i]);
 	if (!error)
@@ -144,6 +156,7 @@ static int opt_accel(struct config *config, const char *name, const char *value,
 {
 	struct options options;
 	bool translator = config->engine.translator, prove = true;
+	bool backdoor = config->engine.vmware_backdoor;
 	int error = options_parse(&options, "-accel", value, "accel", err);
 	const char *accel = options_get(&options, "accel");
 	char *list;
@@ -165,6 +178,9 @@ static int opt_accel(struct config *config, const char *name, const char *value,
 	if (!error)
 		error = options_bool(&options, "translator", translator, &translator, err);
 	config->engine.translator = translator;
+	if (!error)
+		error = options_bool(&options, "vmware-backdoor", backdoor, &backdoor, err);
+	config->engine.vmware_backdoor = backdoor;
 	if (!error)
 		error = options_bool(&options, "prove", true, &prove, err);
 	config->kvm_unproved |= !prove;

@@ -28,6 +28,16 @@ static void debug_console_passes_bytes_on(void)
 	rig_free(rig);
 }
 
+static void without_a_processor_the_backdoor_is_shut(void)
+{
+	struct rig *rig = rig_new(&vmport_class, "");
+
+	CHECK_EQ(rig_in(rig, 0x5658, 4), 0xffffffff);
+	rig_out(rig, 0x5658, 4, 0x564d5868);
+	CHECK_EQ(rig_in(rig, 0x5658, 4), 0xffffffff);
+	rig_free(rig);
+}
+
 static void a_panic_is_reported(void)
 {
 	struct rig *rig = rig_new(&pvpanic_class, "");
@@ -94,6 +104,7 @@ int main(void)
 {
 	exit_status_is_odd();
 	debug_console_passes_bytes_on();
+	without_a_processor_the_backdoor_is_shut();
 	a_panic_is_reported();
 	port_92_resets_on_the_rising_bit();
 	the_printer_takes_a_byte_per_strobe();

@@ -41,9 +41,15 @@ ENGINE_PARAMETERS = {
     "/sys/module/kvm/parameters/ignore_msrs": "N",
 }
 
+# What a configuration may ask of KVM's module and the engine has as an option of its own.
+ENGINE_OPTIONS = {
+    "/sys/module/kvm/parameters/enable_vmware_backdoor=Y": "vmware-backdoor=on",
+}
+
 QUICK = {
     "x86_64": "ioapic smptest3 smap pku pks emulator eventinj hypercall idt_test memory msr "
-              "realmode setjmp syscall tsc_adjust xsave pcid-enabled umip la57 debug",
+              "realmode setjmp syscall tsc_adjust xsave pcid-enabled umip la57 debug "
+              "vmware_backdoors",
     "i386": "cmpxchg8b smap emulator eventinj msr realmode taskswitch taskswitch2 umip",
 }
 
@@ -108,11 +114,17 @@ def command_of(config, args):
     command += ["-global", "kvm-pit.lost_tick_policy=discard"]
     command += ["-device", "pc-testdev", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]
     command += ["-display", "none", "-serial", "stdio", "-device", "pci-testdev"]
-    command += ["-accel", args.accel, "-kernel", file_of(config)]
+    command += ["-accel", accel_of(config, args), "-kernel", file_of(config)]
     command += ["-smp", config.settings.get("smp", "1")]
     if config.settings.get("test_args"):
         command += ["-append", " ".join(words_of(config.settings["test_args"]))]
     return command + extra_options(config)
+
+
+def accel_of(config, args):
+    options = [ENGINE_OPTIONS[check] for check in config.settings.get("check", "").split()
+               if is_engine(args.accel) and check in ENGINE_OPTIONS]
+    return ",".join([args.accel] + options)
 
 
 def reason_to_skip(config, args):
@@ -127,6 +139,8 @@ def reason_to_skip(config, args):
         return f"{settings['accel']} only"
     for check in settings.get("check", "").split():
         path, wanted = check.split("=", 1)
+        if is_engine(args.accel) and check in ENGINE_OPTIONS:
+            continue
         if parameter(path, args.accel) != wanted:
             return f"{path} is not {wanted}"
     if not os.path.exists(file_of(config)):

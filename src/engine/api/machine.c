@@ -23,6 +23,7 @@ struct vm *vm_new(const struct vm_options *options)
 	vm->refs = 1;
 	vm->log = options ? options->log : 0;
 	vm->translator = options && options->translator;
+	vm->vmware_backdoor = options && options->vmware_backdoor;
 	vm->slots = port_alloc(sizeof(*vm->slots));
 	vm->ring = port_alloc_shared(PAGE_BYTES);
 	vm->clock_offset = -(int64_t)port_now_ns();
