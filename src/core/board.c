@@ -258,7 +258,7 @@ void board_start(struct board *board)
 	start_pv_clock(board);
 	board->epoch = host_now_ns() - board->clock;
 	board->running = true;
-	board->held = false;
+	board->held = board->asleep;
 	board->state = BOARD_STATE_RUNNING;
 	timers_clock_started(board);
 	for (unsigned i = 0; i < board->vcpu_count; i++)
@@ -300,6 +300,7 @@ void board_reset(struct board *board)
 
 	board_lock(board);
 	blocks_drain(board);
+	board->asleep = false;
 	for (struct dev *dev = board->devs; dev; dev = dev->next)
 		dev_reset(dev);
 	if (board->power_on)
@@ -309,6 +310,46 @@ void board_reset(struct board *board)
 			code = vcpu_state_set(board, i, board->vcpus[i].power_on, true, &err);
 	if (code)
 		log_line("reset: %s", err.text);
+	board_unlock(board);
+}
+
+void board_reset_waking(struct board *board)
+{
+	board_lock(board);
+	board->waking = true;
+	board_reset(board);
+	board->waking = false;
+	board_unlock(board);
+}
+
+bool board_is_waking(const struct board *board)
+{
+	return board->waking;
+}
+
+bool board_is_asleep(const struct board *board)
+{
+	return board->asleep;
+}
+
+void board_set_asleep(struct board *board, bool asleep)
+{
+	board->asleep = asleep && board->loop;
+	board->held |= board->asleep;
+	kick_all(board);
+}
+
+void board_claim_wake(struct dev *dev, void (*woken)(struct dev *dev, enum wake why))
+{
+	dev->board->waker = dev;
+	dev->board->woken = woken;
+}
+
+void board_wake(struct board *board, enum wake why)
+{
+	board_lock(board);
+	if (board->waker)
+		board->woken(board->waker, why);
 	board_unlock(board);
 }
 
@@ -351,7 +392,7 @@ static void tell_observer(void *context)
 			board->observer.requested(board->observer.observer, r.what, r.code);
 	}
 	board->request_count = 0;
-	board->held = held && board->loop;
+	board->held = board->asleep || (held && board->loop);
 	cond_wake_all(&board->wake);
 	board_unlock(board);
 }

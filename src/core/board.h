@@ -90,12 +90,14 @@ enum board_state { BOARD_STATE_PRELAUNCH, BOARD_STATE_RUNNING, BOARD_STATE_PAUSE
 void board_start(struct board *board); /* creates vCPU threads on first use */
 void board_stop(struct board *board);  /* returns when no vCPU runs */
 void board_reset(struct board *board); /* all devices, then vCPUs; the caller stopped it */
+void board_reset_waking(struct board *board); /* the same, ends sleep: RAM stays */
+bool board_is_asleep(const struct board *board);
 enum board_state board_state(const struct board *board);
 void board_set_state(struct board *board, enum board_state state); /* of a stopped board, for query */
 /*
  * Told under the lock, on the loop's thread; the observer decides (reset, exit, pause). No vCPU runs
- * between the request and the observer's return; after RESET, POWEROFF, EXIT and FAILED not before
- * the board was stopped and started.
+ * between the request and the observer's return; after RESET, WAKE, POWEROFF, EXIT and FAILED not
+ * before the board was stopped and started; while it is asleep not at all.
  */
 struct board_observer {
 	void (*requested)(void *observer, enum board_request request, int code);

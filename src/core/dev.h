@@ -147,7 +147,10 @@ void isa_dma_ready(struct dev *controller, unsigned channel); /* the controller 
 void irq_legacy_replacement(struct dev *dev, bool on);
 
 /* What the board does for devices. */
-enum board_request { BOARD_RESET, BOARD_POWEROFF, BOARD_SUSPEND, BOARD_WATCHDOG, BOARD_PANIC,
+enum board_request { BOARD_RESET, BOARD_POWEROFF,
+		     BOARD_SUSPEND /* to RAM: vCPUs stand still, devices do not */,
+		     BOARD_WAKE /* from that, by a reset that keeps RAM */,
+		     BOARD_WATCHDOG, BOARD_PANIC,
 		     BOARD_EXIT /* the whole VMM ends with the code */,
 		     BOARD_FAILED /* KVM could not go on: a vCPU is stuck */ };
 void board_request(struct board *board, enum board_request request, int code);
@@ -164,6 +167,16 @@ struct cpu_registers {
 };
 bool cpu_registers_get(struct dev *dev, struct cpu_registers *registers);
 void cpu_registers_set(struct dev *dev, const struct cpu_registers *registers);
+
+/*
+ * Sleep. The device that knows about it (one per board) claims what may wake the machine, says
+ * whether it is asleep, also after a restore, and requests SUSPEND and WAKE.
+ */
+enum wake { WAKE_RTC, WAKE_USER };
+void board_claim_wake(struct dev *dev, void (*woken)(struct dev *dev, enum wake why));
+void board_wake(struct board *board, enum wake why); /* whether it is asleep or not */
+void board_set_asleep(struct board *board, bool asleep);
+bool board_is_waking(const struct board *board); /* in `reset`: this one ends sleep */
 
 /* Lines another device pulls: A20 and CPU reset of the keyboard controller, NMI. */
 void board_nmi(struct board *board); /* to every vCPU */

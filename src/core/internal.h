@@ -160,6 +160,9 @@ struct board {
 	unsigned request_count;
 	struct board_observer observer;
 	struct board_tap tap;
+	bool asleep, waking; /* suspended to RAM; in the reset that ends it */
+	struct dev *waker;
+	void (*woken)(struct dev *, enum wake);
 	struct dev *power_button;
 	void (*power_pressed)(struct dev *dev);
 

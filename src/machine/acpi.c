@@ -97,7 +97,7 @@ static uint32_t write_fadt(struct acpi_tables *acpi, uint32_t facs, uint32_t dsd
 	store_le16(t + 98, 0xfff);
 	t[106] = 13; /* day alarm */
 	t[108] = 0x32; /* century */
-	/* WBINVD works, C1 is supported, sleep button and RTC wake are not fixed, 32-bit timer not */
+	/* WBINVD works, C1 is supported, no fixed sleep button, RTC wakes from S4, 24-bit timer */
 	store_le32(t + 112, BIT(0) | BIT(2) | BIT(5) | BIT(7) |
 				    (options->vcpus > 8 ? BIT(18) : 0));
 	add_pointer(acpi, false, at + 36, facs);
@@ -202,7 +202,7 @@ void acpi_build(struct acpi_tables *acpi, const struct pc_options *options)
 	unsigned count = 0;
 
 	*acpi = (struct acpi_tables){ 0 };
-	facs = write_facs(acpi);
+	facs = acpi->facs = write_facs(acpi);
 	dsdt = write_dsdt(acpi, options);
 	table[count++] = write_fadt(acpi, facs, dsdt, options);
 	table[count++] = write_madt(acpi, options);

@@ -28,6 +28,7 @@ struct acpi_tables {
 	struct acpi_pointer pointer[ACPI_FIXUPS];
 	struct acpi_checksum checksum[ACPI_FIXUPS];
 	unsigned pointers, checksums;
+	uint32_t facs; /* where in `tables` */
 };
 
 void acpi_build(struct acpi_tables *acpi, const struct pc_options *options);

@@ -3,7 +3,8 @@
  * The kernel loader: see boot.h.
  *
  * Also does what firmware would have done for the kernel: gives PCI devices addresses, routes their
- * interrupts and turns the PIIX4's power-management ports on.
+ * interrupts and turns the PIIX4's power-management ports on. After suspend to RAM it leaves memory
+ * alone and goes where the OS said in the FACS.
  */
 #include "machine/boot.h"
 
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 
 #define ROM_PAGE 0xfffff000u
+enum { RESET_VECTOR = 0xff0 /* in that page */ };
 
 unsigned e820_fill(struct e820_entry *t, uint64_t ram_bytes, bool direct)
 {
@@ -112,6 +114,7 @@ static int add_tables(struct boot_image *image, const struct pc_options *options
 
 	acpi_build(&acpi, options);
 	acpi_place(&acpi, at);
+	image->facs = at + acpi.facs;
 	smbios_build(options, &smbios, &anchor);
 	smbios_place(&anchor, BOOT_TABLES + 64);
 	buffer_add(&area, acpi.rsdp.data, acpi.rsdp.size);
@@ -153,6 +156,7 @@ int boot_prepare(struct boot_image *image, const struct pc_options *options, str
 struct kernel_loader {
 	struct dev dev;
 	struct boot_image image;
+	uint64_t facs;
 	struct ram *rom;
 };
 
@@ -227,11 +231,42 @@ static void set_up_pci(struct board *board)
 	board_port_write(board, PM_IO_BASE + 4, 2, 1); /* ACPI mode */
 }
 
+/* [ACPI 5.2.10] real mode at a 20-bit address; 0: the OS left none. */
+static uint32_t waking_vector(struct kernel_loader *loader)
+{
+	struct board *board = loader->dev.board;
+	uint8_t facs[16];
+
+	if (board_memory_read(board, loader->facs, facs, sizeof(facs)) || memcmp(facs, "FACS", 4))
+		return 0;
+	return load_le32(facs + 12) & 0xfffff;
+}
+
+/* The reset vector of the ROM: a far jump to the OS instead of the way to the kernel. */
+static bool wake_os(struct kernel_loader *loader)
+{
+	uint32_t vector = waking_vector(loader);
+	uint8_t *jump = (uint8_t *)ram_host(loader->rom) + RESET_VECTOR;
+
+	if (!vector)
+		return false;
+	jump[0] = 0xea;
+	store_le16(jump + 1, vector & 15);
+	store_le16(jump + 3, (uint16_t)(vector >> 4));
+	return true;
+}
+
 /* Runs after all other devices were reset: the loader is attached last. */
 static void loader_reset(struct dev *dev)
 {
 	struct kernel_loader *loader = to_loader(dev);
 
+	if (board_is_waking(dev->board) && wake_os(loader)) {
+		set_up_pci(dev->board);
+		return;
+	}
+	memcpy((uint8_t *)ram_host(loader->rom) + RESET_VECTOR, boot_rom_start + RESET_VECTOR,
+	       boot_rom_end - boot_rom_start - RESET_VECTOR);
 	for (unsigned i = 0; i < loader->image.pieces; i++) {
 		struct boot_piece *p = &loader->image.piece[i];
 
@@ -276,6 +311,7 @@ int boot_attach(struct board *board, struct boot_image *image, struct err *err)
 	if (!dev)
 		return -err->code;
 	to_loader(dev)->image = *image;
+	to_loader(dev)->facs = image->facs;
 	memcpy(ram_host(to_loader(dev)->rom), &image->handoff, sizeof(image->handoff));
 	*image = (struct boot_image){ 0 };
 	return 0;

@@ -29,6 +29,7 @@ struct boot_image {
 	struct boot_piece piece[BOOT_PIECES];
 	unsigned pieces;
 	struct boot_handoff handoff;
+	uint64_t facs; /* where the OS leaves its waking vector */
 };
 
 /* Where a direct boot puts its own things. */

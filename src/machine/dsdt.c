@@ -10,6 +10,7 @@
 #include "machine/acpi.h"
 #include "machine/aml.h"
 #include "base/bytes.h"
+#include "dev/pci/chipset.h"
 #include "machine/layout.h"
 
 #include <stdio.h>
@@ -261,15 +262,15 @@ static void write_hpet_device(struct buffer *b)
 	aml_close(b, device);
 }
 
-/* Sleep type 0 is soft-off in the PIIX4's PM1 control register. */
-static void write_soft_off(struct buffer *b)
+/* What to write to the PIIX4's PM1 control register. */
+static void write_sleep(struct buffer *b, const char *name, unsigned type)
 {
 	size_t at;
 
-	aml_name(b, "_S5");
+	aml_name(b, name);
 	at = aml_open_package(b, 4);
 	for (unsigned i = 0; i < 4; i++)
-		aml_integer(b, 0);
+		aml_integer(b, i < 2 ? type : 0);
 	aml_close(b, at);
 }
 
@@ -288,5 +289,7 @@ void dsdt_write(struct buffer *b, const struct pc_options *options)
 		write_hpet_device(b);
 	write_processors(b, options->vcpus);
 	aml_close(b, scope);
-	write_soft_off(b);
+	if (options->s3)
+		write_sleep(b, "_S3", PM_SLEEP_S3);
+	write_sleep(b, "_S5", PM_SLEEP_S5);
 }

@@ -153,8 +153,9 @@ static int add_drives(struct board *board, const struct pc_options *options, str
 	return error;
 }
 
-int pc_build(struct board *board, const struct pc_options *options, struct err *err)
+int pc_build(struct board *board, const struct pc_options *asked, struct err *err)
 {
+	struct pc_options with_found = *asked, *options = &with_found;
 	struct boot_image image = { 0 };
 	struct ram *ram = NULL, *rom = NULL;
 	int error;
@@ -169,6 +170,8 @@ int pc_build(struct board *board, const struct pc_options *options, struct err *
 		error = firmware_map(board, options, &rom, err);
 	if (!error)
 		error = add_chipset(board, options, ram, rom, err);
+	if (!error && options->acpi)
+		options->s3 = piix4_pm_offers_s3(dev_find(board, "pm"));
 	if (!error && options->vga)
 		error = add(board, options->vga, "vga", "addr=02.0", err);
 	if (!error)

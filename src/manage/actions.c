@@ -253,7 +253,7 @@ const char *action_state_name(const struct vmm *vmm)
 	case BOARD_STATE_PRELAUNCH:
 		return "prelaunch";
 	case BOARD_STATE_RUNNING:
-		return "running";
+		return board_is_asleep(vmm->board) ? "suspended" : "running";
 	case BOARD_STATE_PAUSED:
 		return "paused";
 	case BOARD_STATE_SHUTDOWN:

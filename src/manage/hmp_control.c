@@ -44,6 +44,13 @@ void hmp_system_powerdown(struct hmp *hmp)
 	vmm_power_button(hmp->vmm);
 }
 
+void hmp_system_wakeup(struct hmp *hmp)
+{
+	struct err err = { 0 };
+
+	hmp_complain(hmp, vmm_wake(hmp->vmm, &err), &err);
+}
+
 void hmp_nmi(struct hmp *hmp)
 {
 	board_nmi(hmp->vmm->board);

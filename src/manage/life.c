@@ -80,6 +80,28 @@ void vmm_reset(struct vmm *vmm, const char *reason)
 	loop_post(vmm->loop, reset_now, vmm);
 }
 
+static void wake_now(void *context)
+{
+	struct vmm *vmm = context;
+	bool running = board_state(vmm->board) == BOARD_STATE_RUNNING;
+
+	if (vmm->quitting || vmm->reset_reason)
+		return;
+	board_stop(vmm->board);
+	board_reset_waking(vmm->board);
+	tell(vmm, "WAKEUP", NULL);
+	if (running)
+		board_start(vmm->board);
+}
+
+int vmm_wake(struct vmm *vmm, struct err *err)
+{
+	if (!board_is_asleep(vmm->board))
+		return fail(err, EINVAL, "the machine is not suspended");
+	board_wake(vmm->board, WAKE_USER);
+	return 0;
+}
+
 void vmm_quit(struct vmm *vmm, const char *reason, int status)
 {
 	if (vmm->quitting)
@@ -177,8 +199,13 @@ static void on_request(void *observer, enum board_request request, int code)
 		else
 			vmm_reset(vmm, "guest-reset");
 		break;
-	case BOARD_POWEROFF:
 	case BOARD_SUSPEND:
+		tell(vmm, "SUSPEND", NULL);
+		break;
+	case BOARD_WAKE:
+		loop_post(vmm->loop, wake_now, vmm);
+		break;
+	case BOARD_POWEROFF:
 		shut_down(vmm, "guest-shutdown");
 		break;
 	case BOARD_WATCHDOG:

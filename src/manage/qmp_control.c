@@ -53,6 +53,11 @@ HANDLER(system_powerdown)
 	return 0;
 }
 
+HANDLER(system_wakeup)
+{
+	return vmm_wake(vmm, err);
+}
+
 HANDLER(inject_nmi)
 {
 	board_nmi(vmm->board);

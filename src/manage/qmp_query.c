@@ -111,7 +111,7 @@ QUERY(query_machines)
 QUERY(query_current_machine)
 {
 	*result = json_object_new_object();
-	json_put_bool(*result, "wakeup-suspend-support", false);
+	json_put_bool(*result, "wakeup-suspend-support", vmm->config->pc.acpi);
 	return 0;
 }
 

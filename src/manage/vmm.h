@@ -44,6 +44,7 @@ void vmm_reset(struct vmm *vmm, const char *reason);
 void vmm_stop(struct vmm *vmm);
 int vmm_continue(struct vmm *vmm, struct err *err);
 void vmm_power_button(struct vmm *vmm);
+int vmm_wake(struct vmm *vmm, struct err *err); /* from suspend to RAM */
 
 /* For a look inside: stops the board without a word; true if vmm_resume is to start it again. */
 bool vmm_pause(struct vmm *vmm);

@@ -195,6 +195,35 @@ static void sleep_types_end_or_suspend(void **state)
 	rig_free(rig);
 }
 
+static void alarm_and_button_wake_the_machine(void **state)
+{
+	struct rig *rig = with_pm();
+	struct board *board = rig_board(rig);
+
+	(void)state;
+	rig_out(rig, PM_BASE + 4, 2, 0x2001 | PM_SLEEP_S3 << 10);
+	board_wake(board, WAKE_RTC); /* not enabled */
+	rig_settle(rig);
+	assert_int_equal(rig_requests(rig, BOARD_WAKE), 0);
+	rig_out(rig, PM_BASE + 2, 2, 0x400);
+	board_wake(board, WAKE_RTC);
+	board_wake(board, WAKE_RTC); /* awake already */
+	rig_settle(rig);
+	assert_int_equal(rig_requests(rig, BOARD_WAKE), 1);
+	board_reset_waking(board);
+	piix4_pm_enable(rig_dev(rig));
+	assert_int_equal(rig_in(rig, PM_BASE, 2), 0x8400); /* WAK_STS and why */
+
+	rig_out(rig, PM_BASE + 4, 2, 0x2001 | PM_SLEEP_S3 << 10);
+	board_press_power_button(board);
+	rig_settle(rig);
+	assert_int_equal(rig_requests(rig, BOARD_WAKE), 2);
+	board_reset(board);
+	piix4_pm_enable(rig_dev(rig));
+	assert_int_equal(rig_in(rig, PM_BASE, 2), 0);
+	rig_free(rig);
+}
+
 static void the_smbus_has_nobody(void **state)
 {
 	struct rig *rig = with_pm();
@@ -220,6 +249,7 @@ int main(void)
 		cmocka_unit_test(the_power_button_raises_the_sci),
 		cmocka_unit_test(the_timer_counts_and_overflows),
 		cmocka_unit_test(sleep_types_end_or_suspend),
+		cmocka_unit_test(alarm_and_button_wake_the_machine),
 		cmocka_unit_test(the_smbus_has_nobody),
 	};
 

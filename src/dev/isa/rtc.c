@@ -33,6 +33,7 @@ enum {
 	REG_B,
 	REG_C,
 	REG_D,
+	REG_SHUTDOWN = 0x0f, /* firmware's: how to go on after a reset */
 	REG_CENTURY = 0x32,
 	REG_CENTURY_PS2 = 0x37,
 	REG_COUNT = 0x80,
@@ -53,6 +54,7 @@ enum {
 	C_SOURCES = C_PERIODIC | C_ALARM | C_UPDATE, /* the same bits of B enable them */
 	D_BATTERY_GOOD = 0x80,
 	HOUR_PM = 0x80,
+	SHUTDOWN_S3 = 0xfe, /* the reset ends sleep: to the OS's waking vector */
 	ALARM_ANY = 0xc0, /* [Alarm Bytes] a value from here up matches every time */
 };
 
@@ -211,8 +213,11 @@ static void on_second(struct dev *dev)
 	copy_time_to_registers(rtc);
 	latch(rtc, C_UPDATE);
 	if (alarm_matches(rtc, REG_SECONDS) && alarm_matches(rtc, REG_MINUTES) &&
-	    alarm_matches(rtc, REG_HOURS))
+	    alarm_matches(rtc, REG_HOURS)) {
 		latch(rtc, C_ALARM);
+		if (rtc->reg[REG_B] & C_ALARM)
+			board_wake(dev->board, WAKE_RTC);
+	}
 }
 
 /* [Periodic Interrupt] rates 1 and 2 repeat 8 and 9; 0 is off. */
@@ -361,6 +366,8 @@ static void rtc_reset(struct dev *dev)
 	rtc->reg[REG_A] = 0x26;
 	rtc->reg[REG_B] = (rtc->reg[REG_B] & B_BINARY) | B_24_HOUR;
 	rtc->reg[REG_C] = 0;
+	if (board_is_waking(dev->board))
+		rtc->reg[REG_SHUTDOWN] = SHUTDOWN_S3;
 	restart_periodic(rtc);
 	update_irq(rtc);
 }

@@ -28,6 +28,7 @@ enum {
 	PM_SLEEP_S4 = 2,
 };
 void piix4_pm_enable(struct dev *dev);
+bool piix4_pm_offers_s3(struct dev *dev); /* for the firmware tables */
 /* Raises a general-purpose event, bits 0 to 15. */
 void piix4_pm_event(struct dev *dev, unsigned event);
 

@@ -49,6 +49,7 @@ struct i440fx {
 	struct pci_dev pci;
 	uint32_t address; /* last value written to 0xcf8 */
 	uint8_t reset_control;
+	uint8_t pam[PAM_LAST - PAM0 + 1]; /* as last used */
 	struct ram *ram, *rom;
 	struct shadow_run run[SEGMENTS];
 	unsigned run_count;
@@ -139,6 +140,7 @@ static void update_shadow(struct i440fx *bridge)
 	struct shadow_run plan[SEGMENTS], *old = bridge->run;
 	unsigned count = plan_runs(bridge, plan);
 
+	memcpy(bridge->pam, &bridge->pci.config[PAM0], sizeof(bridge->pam));
 	if (!bridge->ram)
 		return;
 	for (unsigned i = 0; i < bridge->run_count; i++) {
@@ -277,6 +279,9 @@ static void i440fx_reset(struct dev *dev)
 	bridge->reset_control = 0;
 	memset(&bridge->pci.config[PAM0], firmware ? 0 : 0x33, PAM_LAST - PAM0 + 1);
 	bridge->pci.config[PAM0] = firmware ? 0 : 0x30;
+	/* After suspend to RAM firmware goes on in the copy of itself that it made. */
+	if (board_is_waking(dev->board))
+		memcpy(&bridge->pci.config[PAM0], bridge->pam, sizeof(bridge->pam));
 	bridge->pci.config[SMRAM] = 0x02;
 	bridge->pci.writable[SMRAM] = 0x7f;
 	update_shadow(bridge);

@@ -3,7 +3,8 @@
  * Intel PIIX4 power management: ACPI registers, PM timer, SMBus host.
  *
  * Firmware places the PM block (PMBA) and the SMBus block (SMBBA) in port space. Sleep type S5 in
- * PM1_CNT turns the machine off. Events raise the SCI, GSI 9, once ACPI was enabled by writing
+ * PM1_CNT turns the machine off, S3 puts it to sleep until the clock's alarm (if RTC_EN), the power
+ * button or the user wakes it; the reset that follows leaves WAK_STS and the cause. Events raise the SCI, GSI 9, once ACPI was enabled by writing
  * 0xf1 to port 0xb2. General-purpose events are at 0xafe0, as PC firmware tables for this chip
  * say.
  *
@@ -38,6 +39,7 @@ enum {
 	EVENT_GLOBAL = 0x0020,
 	EVENT_POWER_BUTTON = 0x0100,
 	EVENT_RTC = 0x0400,
+	EVENT_WAKE = 0x8000, /* no event: only a status */
 	EVENTS = EVENT_TIMER | EVENT_GLOBAL | EVENT_POWER_BUTTON | EVENT_RTC,
 	CONTROL_SCI = 1,
 	CONTROL_SLEEP = 0x2000,
@@ -59,6 +61,8 @@ struct piix4_pm {
 	bool disable_s3, disable_s4;
 	uint16_t pm1_status, pm1_enable, pm1_control;
 	uint16_t gpe_status, gpe_enable;
+	bool asleep;
+	uint16_t wake_status; /* what PM1_STS is to say after the reset that ends sleep */
 	uint8_t apm[2]; /* command, status */
 	uint8_t smbus[SMB_REGISTERS];
 	struct timer overflow;
@@ -74,6 +78,8 @@ static const struct field piix4_pm_fields[] = {
 	STATE(struct piix4_pm, pm1_control),
 	STATE(struct piix4_pm, gpe_status),
 	STATE(struct piix4_pm, gpe_enable),
+	STATE(struct piix4_pm, asleep),
+	STATE(struct piix4_pm, wake_status),
 	STATE(struct piix4_pm, apm),
 	STATE(struct piix4_pm, smbus),
 	STATE(struct piix4_pm, overflow),
@@ -116,12 +122,35 @@ static void on_overflow(struct dev *dev)
 	update_sci(pm);
 }
 
+static void wake_up(struct piix4_pm *pm, uint16_t why)
+{
+	pm->asleep = false;
+	pm->wake_status = EVENT_WAKE | why;
+	board_request(pm->pci.dev.board, BOARD_WAKE, 0);
+}
+
 static void on_power_button(struct dev *dev)
 {
 	struct piix4_pm *pm = to_pm(dev);
 
+	if (pm->asleep) {
+		wake_up(pm, EVENT_POWER_BUTTON);
+		return;
+	}
 	pm->pm1_status |= EVENT_POWER_BUTTON;
 	update_sci(pm);
+}
+
+static void on_wake(struct dev *dev, enum wake why)
+{
+	struct piix4_pm *pm = to_pm(dev);
+
+	if (why == WAKE_RTC)
+		pm->pm1_status |= EVENT_RTC;
+	if (pm->asleep && (why != WAKE_RTC || pm->pm1_enable & EVENT_RTC))
+		wake_up(pm, why == WAKE_RTC ? EVENT_RTC : 0);
+	else
+		update_sci(pm);
 }
 
 void piix4_pm_event(struct dev *dev, unsigned event)
@@ -132,6 +161,13 @@ void piix4_pm_event(struct dev *dev, unsigned event)
 	update_sci(pm);
 }
 
+static void fall_asleep(struct piix4_pm *pm)
+{
+	pm->asleep = true;
+	board_set_asleep(pm->pci.dev.board, true);
+	board_request(pm->pci.dev.board, BOARD_SUSPEND, 0);
+}
+
 static void sleep_written(struct piix4_pm *pm, unsigned type)
 {
 	struct board *board = pm->pci.dev.board;
@@ -139,7 +175,7 @@ static void sleep_written(struct piix4_pm *pm, unsigned type)
 	if (type == PM_SLEEP_S5 || (type == PM_SLEEP_S4 && !pm->disable_s4))
 		board_request(board, BOARD_POWEROFF, 0);
 	else if (type == PM_SLEEP_S3 && !pm->disable_s3)
-		board_request(board, BOARD_SUSPEND, 0);
+		fall_asleep(pm);
 	else
 		guest_error(&pm->pci.dev, "sleep type %u is not offered", type);
 }
@@ -327,6 +363,11 @@ static void pm_config_written(struct dev *dev, unsigned offset, unsigned size)
 	place_blocks(to_pm(dev));
 }
 
+bool piix4_pm_offers_s3(struct dev *dev)
+{
+	return !to_pm(dev)->disable_s3;
+}
+
 void piix4_pm_enable(struct dev *dev)
 {
 	uint8_t *config = to_pm(dev)->pci.config;
@@ -348,7 +389,10 @@ static void pm_reset(struct dev *dev)
 	config[SMBBA] = 1;
 	config[DEVACTB + 3] = APMC_ENABLED;
 	config[0x67] = 0x20; /* both serial ports decoded, parallel port: what firmware expects */
-	pm->pm1_status = pm->pm1_enable = pm->pm1_control = 0;
+	pm->pm1_status = board_is_waking(dev->board) ? pm->wake_status : 0;
+	pm->pm1_enable = pm->pm1_control = 0;
+	pm->asleep = false;
+	pm->wake_status = 0;
 	pm->gpe_status = pm->gpe_enable = 0;
 	memset(pm->apm, 0, sizeof(pm->apm));
 	memset(pm->smbus, 0, sizeof(pm->smbus));
@@ -364,6 +408,7 @@ static int pm_restored(struct dev *dev, struct err *err)
 	(void)err;
 	pm->pm1_enable &= EVENTS;
 	pm->pm1_control &= CONTROL_BITS;
+	board_set_asleep(dev->board, pm->asleep);
 	place_blocks(pm);
 	update_sci(pm);
 	return 0;
@@ -385,6 +430,7 @@ static int pm_attach(struct dev *dev, struct err *err)
 	memset(&writable[SMBHSTCFG + 1], 0xff, 3);
 	claim_timer(dev, &pm->overflow, on_overflow);
 	board_claim_power_button(dev, on_power_button);
+	board_claim_wake(dev, on_wake);
 	code = claim_ports(dev, &gpe_ports, PM_GPE_BASE, 4, err);
 	return code ? code : claim_ports(dev, &apm_ports, PM_SMI_COMMAND, 2, err);
 }
