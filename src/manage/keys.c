@@ -20,28 +20,32 @@ struct chord {
 struct typist {
 	struct vmm *vmm;
 	struct loop_timer *timer;
-	struct chord chords[CHORDS]; /* the first is held down while `holding` */
+	struct chord chords[CHORDS]; /* the first is held down while HOLDING */
 	unsigned count;
-	bool holding;
+	enum { IDLE, HOLDING, RESTING } state;
 };
 
+/* Between two presses is as long a rest as the first was held: some guests lose what comes faster. */
 static void next(void *context)
 {
 	struct typist *t = context;
 	struct chord *chord = &t->chords[0];
+	unsigned hold_ms = chord->hold_ms;
 
-	if (t->holding) {
+	if (t->state == HOLDING) {
 		for (unsigned i = chord->count; i--;)
 			input_key(t->vmm->board, chord->keys[i], false);
 		memmove(t->chords, t->chords + 1, --t->count * sizeof(*chord));
-		t->holding = false;
-	} else {
+		t->state = RESTING;
+	} else if (t->count) {
 		for (unsigned i = 0; i < chord->count; i++)
 			input_key(t->vmm->board, chord->keys[i], true);
-		t->holding = true;
+		t->state = HOLDING;
+	} else {
+		t->state = IDLE;
+		return;
 	}
-	if (t->count)
-		loop_timer_arm(t->timer, host_now_ns() + chord->hold_ms * MILLISECOND);
+	loop_timer_arm(t->timer, host_now_ns() + hold_ms * MILLISECOND);
 }
 
 struct typist *typist_new(struct vmm *vmm)
@@ -71,7 +75,8 @@ int typist_press(struct typist *t, const unsigned *keys, unsigned count, unsigne
 		return fail(err, EBUSY, "%d key presses are waiting already", CHORDS);
 	*chord = (struct chord){ .count = count, .hold_ms = MIN(hold_ms, (unsigned)HOLD_MAX_MS) };
 	memcpy(chord->keys, keys, count * sizeof(*keys));
-	if (!t->count++)
+	t->count++;
+	if (t->state == IDLE)
 		next(t);
 	return 0;
 }
