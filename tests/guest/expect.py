@@ -22,6 +22,7 @@ import time
 
 SCREEN_ADDRESS, SCREEN_COLUMNS, SCREEN_BYTES = 0xB8000, 80, 0x8000
 POLL = 0.1
+KEY_MS = 30  # how long a key is held, and then the rest
 
 # QMP's names for the keys of a US keyboard, bare and with shift.
 KEYS = {" ": "spc", "\n": "ret", "\t": "tab", "\b": "backspace", "\x1b": "esc", ".": "dot",
@@ -144,8 +145,9 @@ class Machine:
             shift = character.isupper() or character in SHIFTED
             key = SHIFTED.get(character, character.lower())
             names = (["shift"] if shift else []) + [KEYS.get(key, key)]
-            self.qmp("send-key", keys=[{"type": "qcode", "data": name} for name in names])
-            time.sleep(POLL)
+            self.qmp("send-key", keys=[{"type": "qcode", "data": name} for name in names],
+                     **{"hold-time": KEY_MS})
+            time.sleep(2 * KEY_MS / 1000)
 
     def powerdown(self):
         """Presses the power button."""
