@@ -43,6 +43,12 @@ static void forget_stack(struct vcpu *c)
 	c->stack_limit = 0;
 }
 
+/* By its number in all views together. */
+static struct tlb_entry *entry_at(struct tlb_space *space, unsigned n)
+{
+	return &space->view[n / TLB_ENTRIES][n % TLB_ENTRIES];
+}
+
 static void space_empty(struct tlb_space *space)
 {
 	if (space->used_count > TLB_USED) {
@@ -50,7 +56,7 @@ static void space_empty(struct tlb_space *space)
 			table_empty(space->view[view]);
 	} else {
 		for (unsigned n = 0; n < space->used_count; n++)
-			entry_empty(&space->view[0][space->used[n]],
+			entry_empty(entry_at(space, space->used[n]),
 				    space->used[n] & (TLB_ENTRIES - 1));
 	}
 	space->used_count = 0;
@@ -207,9 +213,10 @@ void tlb_drop_writes(struct vcpu *c, const uint8_t *host)
 
 		for (unsigned k = 0; k < (listed ? s->used_count : VIEW_COUNT * TLB_ENTRIES); k++) {
 			unsigned i = listed ? s->used[k] : k;
+			struct tlb_entry *e = entry_at(s, i);
 
-			if (s->view[0][i].host == host)
-				s->view[0][i].write = elsewhere(i & (TLB_ENTRIES - 1));
+			if (e->host == host)
+				e->write = elsewhere(i & (TLB_ENTRIES - 1));
 		}
 	}
 	forget_stack(c);
