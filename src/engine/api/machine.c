@@ -280,7 +280,7 @@ static long enable_split_irqchip(struct vm *vm, const struct kvm_enable_cap *cap
 		return -EINVAL;
 	if (vm->irqchip)
 		return -EEXIST;
-	return vm->vcpu_count ? -EINVAL : irqchip_create_split(vm, (unsigned)cap->args[0]);
+	return vm->vcpu_count ? -EEXIST : irqchip_create_split(vm, (unsigned)cap->args[0]);
 }
 
 static long enable_x2apic_api(struct vm *vm, const struct kvm_enable_cap *cap)

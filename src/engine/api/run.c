@@ -205,22 +205,32 @@ static bool is_awake(struct vcpu *c)
 	return c->mp_state == KVM_MP_STATE_RUNNABLE;
 }
 
+/* Is it the moment that the VMM's interrupt controller asked for? Then KVM_RUN returns. */
+static bool exit_window_open(struct vcpu *c)
+{
+	if (!c->run->request_interrupt_window || has_full_irqchip(c) || !ready_for_interrupt(c))
+		return false;
+	c->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+	c->exit_ready = true;
+	return true;
+}
+
 /* One turn: to the next exit, request or event. 0, or -EINTR if a signal ended sleep. */
 static int turn(struct vcpu *c)
 {
 	serve_requests(c);
 	if (c->exit_ready)
 		return 0;
-	if (!is_awake(c))
+	if (!is_awake(c)) {
+		if (c->mp_state == KVM_MP_STATE_HALTED && exit_window_open(c))
+			return 0;
 		return sleep_until_event(c);
+	}
 	deliver_events(c);
 	if (c->exit_ready || c->mp_state != KVM_MP_STATE_RUNNABLE)
 		return 0;
-	if (c->run->request_interrupt_window && !has_full_irqchip(c) && ready_for_interrupt(c)) {
-		c->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
-		c->exit_ready = true;
+	if (exit_window_open(c))
 		return 0;
-	}
 	if (c->has_signal_mask)
 		port_timer_arm(c->signal_timer, port_now_ns() + SIGNAL_POLL_NS);
 	interp_run(c);
