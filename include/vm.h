@@ -16,7 +16,7 @@
 struct vm_object;
 
 struct vm_options {
-	int translator;     /* 0: interpreter only (the translator is issue #3) */
+	int translator;     /* 0: interpreter only; 1: hot code is translated; 2: all that can be */
 	int vmware_backdoor; /* any privilege level may use ports 0x5658 and 0x5659 */
 	unsigned log;       /* VM_LOG_* bits */
 };

@@ -287,7 +287,7 @@ struct vcpu {
 
 	/* The translator's, see jit/internal.h. */
 	struct jit *jit;             /* NULL: interpreter only */
-	uint64_t jit_flags, jit_scratch, jit_key[2];
+	uint64_t jit_flags, jit_scratch;
 	struct jump_entry *jit_jump;
 	struct jit_link *jit_link;   /* the exit last taken, if it can be linked */
 	uint32_t jit_epoch;          /* raised by jit_flush: older translations are gone */

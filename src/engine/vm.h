@@ -51,7 +51,7 @@ struct vm {
 	bool x2apic_long_ids;     /* KVM_X2APIC_API_USE_32BIT_IDS */
 	bool x2apic_no_broadcast; /* KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK */
 	uint32_t default_tsc_khz;
-	bool translator;          /* hot code is translated */
+	uint8_t translator;       /* vm_options.translator */
 	bool vmware_backdoor;     /* its ports are beyond IOPL and the TSS */
 	uint32_t log;             /* VM_LOG_* */
 	uint64_t enabled_caps;    /* bit numbers private to api/ */

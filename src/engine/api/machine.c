@@ -22,7 +22,7 @@ struct vm *vm_new(const struct vm_options *options)
 		return NULL;
 	vm->refs = 1;
 	vm->log = options ? options->log : 0;
-	vm->translator = options && options->translator;
+	vm->translator = options ? (uint8_t)options->translator : 0;
 	vm->vmware_backdoor = options && options->vmware_backdoor;
 	vm->slots = port_alloc(sizeof(*vm->slots));
 	vm->ring = port_alloc_shared(PAGE_BYTES);

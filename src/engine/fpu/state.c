@@ -128,6 +128,7 @@ void fpu_enter(struct vcpu *c)
 {
 	c->stubs->host_mxcsr = host_mxcsr_get();
 	c->stubs->host_fcw = host_x87_control();
+	host_mxcsr_set(MXCSR_INIT); /* what it collects from now on is the guest's */
 }
 
 void fpu_leave(struct vcpu *c)

@@ -83,28 +83,17 @@ void interp_fini(struct vcpu *c)
 	c->blocks = NULL;
 }
 
-/* The translator tells epochs apart by 16 bits: all are made new before those come round. */
-static bool epochs_run_out(struct vcpu *c)
-{
-	return (c->blocks->last_epoch & 0xffff) > 0xffff - TLB_SPACES - 2;
-}
-
 void interp_use_space(struct vcpu *c)
 {
 	if (c->upper_code_is_local) {
 		c->upper_code_is_local = false;
-		if (epochs_run_out(c))
-			interp_flush_lookup(c);
 		c->code_epoch[1] = ++c->blocks->last_epoch;
 	}
 	c->code_epoch[0] = c->space->code_epoch;
-	jit_use_epochs(c);
 }
 
 void interp_flush_lookup_space(struct vcpu *c)
 {
-	if (epochs_run_out(c))
-		interp_flush_lookup(c);
 	c->space->code_epoch = ++c->blocks->last_epoch;
 	interp_use_space(c);
 }
@@ -113,10 +102,6 @@ void interp_flush_lookup(struct vcpu *c)
 {
 	struct block_cache *cache = c->blocks;
 
-	if (epochs_run_out(c)) {
-		cache->last_epoch = ALIGN_UP(cache->last_epoch, 0x10000);
-		jit_forget_targets(c);
-	}
 	for (unsigned n = 0; n < TLB_SPACES; n++)
 		c->spaces[n].code_epoch = ++cache->last_epoch;
 	c->code_epoch[1] = ++cache->last_epoch;

@@ -72,10 +72,11 @@ enum { HOT = 40 };
 static struct jit_block *translation(struct vcpu *c, struct block *b)
 {
 	const uint32_t untranslatable = MODE_STEP | MODE_ALIGN;
+	unsigned hot = c->vm->translator > 1 ? 1 : HOT;
 
 	if (b->translation && b->jit_epoch == c->jit_epoch && jit_matches(c, b->translation))
 		return b->translation;
-	if (++b->heat < HOT || !(c->mode & MODE_CODE64) || c->mode & untranslatable || b->crosses)
+	if (++b->heat < hot || !(c->mode & MODE_CODE64) || c->mode & untranslatable || b->crosses)
 		return NULL;
 	b->heat = 0;
 	b->translation = jit_translate(c, &(struct jit_source){ .insns = b->insns,

@@ -51,8 +51,9 @@ struct jit_block {
 };
 
 struct jump_entry {
-	uint64_t key; /* RIP ^ generation << 48 */
+	uint64_t rip, epoch; /* good in that epoch of vcpu.code_epoch */
 	const uint8_t *code;
+	uint64_t unused;     /* 32 bytes in all */
 };
 
 struct jit {
@@ -127,7 +128,8 @@ void put_gpr(struct translator *t, unsigned guest, unsigned host);
 struct host_memory gpr_slot(unsigned guest);
 /* Ends of blocks. */
 void exit_direct(struct translator *t, uint64_t target);
-void exit_indirect(struct translator *t); /* target in T1 */
+/* Target in T1. If it is not canonical the interpreter shall see RSP as it was before `moved`. */
+void exit_indirect(struct translator *t, int32_t moved);
 uint64_t insn_end(const struct translator *t, const struct insn *i);
 
 /* run.c: behind an instruction done by the interpreter: translated code goes on. */

@@ -26,9 +26,6 @@ int jit_init(struct vcpu *c); /* 0 or -errno: the vCPU then interprets */
 void jit_fini(struct vcpu *c);
 /* All translations go: mode of memory changed wholesale, or the cache is full. */
 void jit_flush(struct vcpu *c);
-/* The table of targets: entries are good in one epoch of vcpu.code_epoch. */
-void jit_use_epochs(struct vcpu *c);
-void jit_forget_targets(struct vcpu *c);
 
 struct jit_source {
 	const struct insn *insns; /* decoded, without the sentinel */

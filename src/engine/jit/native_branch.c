@@ -2,8 +2,7 @@
 /*
  * Near branches of 64-bit code: they end a block.
  *
- * Left to the interpreter: LOOP, JRCXZ. A target that is not canonical faults at the target, not at
- * the branch.
+ * Left to the interpreter: LOOP, JRCXZ, indirect branches to addresses that are not canonical.
  */
 #include "engine/jit/internal.h"
 
@@ -64,7 +63,7 @@ static bool indirect(struct translator *t, const struct insn *i)
 		push_return(t, i);
 		emit_load(&t->e, 8, T1, GS(jit_scratch));
 	}
-	exit_indirect(t);
+	exit_indirect(t, n == 2 ? -8 : 0);
 	return true;
 }
 
@@ -73,7 +72,7 @@ static void return_near(struct translator *t, const struct insn *i, unsigned ext
 	host_address_of_stack(t, i, 0, 8, false);
 	emit_load(&t->e, 8, T1, at_register(T0, 0));
 	emit_lea(&t->e, 8, GUEST_RSP, at_register(GUEST_RSP, (int32_t)(8 + extra)));
-	exit_indirect(t);
+	exit_indirect(t, (int32_t)(8 + extra));
 }
 
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info)

@@ -30,9 +30,11 @@ static bool is_plain_field(uint8_t field)
 	return kind(field) == FIELD_VECTOR || is_gpr(field);
 }
 
-/* BLENDV and SHA256RNDS2 read XMM0. */
-static bool reads_xmm0(const struct op_info *info)
+/* BLENDV and SHA256RNDS2 read XMM0, PCMPESTRM and PCMPISTRM write it. */
+static bool means_xmm0(const struct op_info *info)
 {
+	if (info->map == MAP_0F3A)
+		return info->opcode == 0x60 || info->opcode == 0x62;
 	return info->map == MAP_0F38 && (info->opcode == 0x10 || info->opcode == 0x14 ||
 					 info->opcode == 0x15 || info->opcode == 0xcb);
 }
@@ -43,7 +45,7 @@ bool vector_is_native(const struct insn *i, const struct op_info *info)
 	bool has_reg = kind(info->reg) != FIELD_NONE;
 
 	if (info->encoding != LEGACY || !(info->flags & OP_VECTOR) || info->flags & odd ||
-	    !(info->flags & OP_MODRM) || reads_xmm0(info))
+	    !(info->flags & OP_MODRM) || means_xmm0(info))
 		return false;
 	if (has_reg && !is_plain_field(info->reg))
 		return false;

@@ -21,8 +21,8 @@ static int run_single(struct vcpu *c, struct jit_single *single)
 {
 	c->gpr[GPR_BLOCK] = single->block_rip;
 	c->insn = single->insn;
-	if (c->jit_fp_used)
-		jit_collect_flags(c);
+	if (c->jit_fp_used) /* and stays so: the block goes on */
+		fpu_collect_flags(c);
 	flags_load_status(c, (uint32_t)c->jit_flags);
 	c->jit->counters.single++;
 	c->jit_stop = true; /* unless it gets to the instruction behind it */
@@ -168,7 +168,6 @@ int jit_init(struct vcpu *c)
 	c->jit_jump = jit->jump;
 	emit_thunks(jit, c, &e);
 	jit->after_thunks = jit->used = ALIGN_UP((size_t)(e.out - jit->code.write), 64);
-	jit_use_epochs(c);
 	return 0;
 }
 
@@ -188,19 +187,6 @@ void jit_fini(struct vcpu *c)
 	c->jit = NULL;
 }
 
-/* The epoch is in a key's top 16 bits, where a canonical RIP has only copies of bit 47. */
-void jit_use_epochs(struct vcpu *c)
-{
-	c->jit_key[0] = c->code_epoch[0] << 48;
-	c->jit_key[1] = c->code_epoch[1] << 48;
-}
-
-void jit_forget_targets(struct vcpu *c)
-{
-	if (c->jit)
-		memset(c->jit->jump, 0, sizeof(c->jit->jump));
-}
-
 void jit_flush(struct vcpu *c)
 {
 	struct jit *jit = c->jit;
@@ -213,7 +199,7 @@ void jit_flush(struct vcpu *c)
 	jit->counters.flushes++;
 	c->jit_epoch++;
 	c->jit_link = NULL;
-	jit_forget_targets(c);
+	memset(jit->jump, 0, sizeof(jit->jump));
 }
 
 bool jit_matches(const struct vcpu *c, const struct jit_block *block)
@@ -250,7 +236,9 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	struct jump_entry *e = &c->jit->jump[jump_index(block->rip)];
 	const uint8_t *entry;
 
-	*e = (struct jump_entry){ block->rip ^ c->jit_key[block->rip >> 63], block->entry_any };
+	*e = (struct jump_entry){ .rip = block->rip,
+				  .epoch = c->code_epoch[block->rip >> 63],
+				  .code = block->entry_any };
 	if (!link || link->target != block->rip || link->page_code != block->page_code)
 		return;
 	/* Whoever is in one block of a page was led to the right page: the other is there too. */

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/* sequence [--programs N | --seconds N] [--seed S] [--first N] [--cut ADDRESS]
+ * [--show]: see sequence.h. Exit status 1: they differ. */
+#include "sequence.h"
+
+#include "base/bytes.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+
+enum { LIMIT_SECONDS = 2 }; /* of processor time: what takes longer never ends */
+
+static uint64_t compared_stops, compared_faults, endless;
+static struct guest *by_interpreter, *by_translator;
+static volatile sig_atomic_t is_endless;
+
+static void on_limit(int signal)
+{
+	(void)signal;
+	is_endless = true;
+	guest_interrupt(by_interpreter, true);
+	guest_interrupt(by_translator, true);
+}
+
+static void start_limit(void)
+{
+	const struct itimerval limit = { .it_value.tv_sec = LIMIT_SECONDS };
+
+	is_endless = false;
+	guest_interrupt(by_interpreter, false);
+	guest_interrupt(by_translator, false);
+	signal(SIGVTALRM, on_limit);
+	setitimer(ITIMER_VIRTUAL, &limit, NULL);
+}
+
+static double now_seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void show(const char *what, uint64_t interpreter, uint64_t translator)
+{
+	if (interpreter != translator)
+		printf("  %s: interpreter %llx, translator %llx\n", what,
+		       (unsigned long long)interpreter, (unsigned long long)translator);
+}
+
+static void show_stops(const struct stop *a, const struct stop *b)
+{
+	static const char *const names[] = { "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rsp", "rbp",
+					     "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+					     "rip", "rflags" };
+	const uint64_t *x = (const uint64_t *)&a->regs, *y = (const uint64_t *)&b->regs;
+
+	printf("  exit %u, port or vector %llu, rip %llx\n", a->reason, (unsigned long long)a->detail,
+	       (unsigned long long)a->regs.rip);
+	show("result", (uint64_t)a->result, (uint64_t)b->result);
+	show("exit", a->reason, b->reason);
+	show("port or vector", a->detail, b->detail);
+	show("rip of the fault", a->fault_rip, b->fault_rip);
+	show("error code", a->fault_error, b->fault_error);
+	show("cr2", a->sregs.cr2, b->sregs.cr2);
+	for (unsigned n = 0; n < ARRAY_LEN(names); n++)
+		show(names[n], x[n], y[n]);
+	for (unsigned n = 0; n < sizeof(a->xsave); n += 8)
+		if (load_le64(a->xsave + n) != load_le64(b->xsave + n)) {
+			printf("  xsave at %u", n);
+			show("", load_le64(a->xsave + n), load_le64(b->xsave + n));
+		}
+}
+
+static bool stops_equal(const struct stop *a, struct stop *b)
+{
+	bool is_fault = a->reason == KVM_EXIT_SHUTDOWN || a->fault_rip;
+
+	if (is_fault && b->reason == a->reason) /* see guest.c about flags at faults */
+		b->regs.rflags = a->regs.rflags;
+	return a->reason == b->reason && a->result == b->result && a->detail == b->detail &&
+	       !memcmp(&a->regs, &b->regs, sizeof(a->regs)) && a->sregs.cr2 == b->sregs.cr2 &&
+	       !memcmp(a->xsave, b->xsave, sizeof(a->xsave)) && a->fault_rip == b->fault_rip &&
+	       a->fault_error == b->fault_error;
+}
+
+/* Pushed flags of faults within faults. */
+static bool are_flags(uint64_t x, uint64_t y)
+{
+	return (x & ~(uint64_t)(F_STATUS | F_RF)) == F_1 && !((x ^ y) & ~(uint64_t)F_STATUS);
+}
+
+static bool memories_equal(struct guest *a, struct guest *b)
+{
+	const uint8_t *x = guest_memory(a), *y = guest_memory(b);
+	bool equal = true;
+
+	for (size_t n = PROGRAM_AT; n < GUEST_BYTES && equal; n += 8) {
+		uint64_t word = load_le64(x + n), other = load_le64(y + n);
+
+		equal = word == other || are_flags(word, other);
+		if (!equal) {
+			printf("  memory at %zx", n);
+			show("", word, other);
+		}
+	}
+	return equal;
+}
+
+static void dump(const struct program *p)
+{
+	printf("  code:");
+	for (unsigned n = p->block[0]; n < p->bytes; n++)
+		printf("%s%02x", n == p->block[0] || n % 32 == 0 ? "\n  " : " ", p->code[n]);
+	printf("\n  it is at %x\n", PROGRAM_AT + p->block[0]);
+}
+
+/* Ends every program there: --cut finds the instruction at fault by halving. */
+static uint64_t cut;
+
+static bool run(struct guest *a, struct guest *b, const struct program *p)
+{
+	static struct stop x, y;
+	uint64_t last = 0;
+	bool more;
+
+	guest_load(a, p);
+	guest_load(b, p);
+	if (cut) {
+		store_le16(guest_memory(a) + cut, PORT_END << 8 | 0xe6);
+		store_le16(guest_memory(b) + cut, PORT_END << 8 | 0xe6);
+	}
+	start_limit();
+	do {
+		more = guest_run(a, p, &x);
+		if (is_endless)
+			break;
+		if (guest_run(b, p, &y) != more || !stops_equal(&x, &y)) {
+			printf("  behind the stop at %llx:\n", (unsigned long long)last);
+			show_stops(&x, &y);
+			return false;
+		}
+		last = x.regs.rip;
+		compared_stops++;
+		compared_faults += x.fault_rip != 0;
+	} while (more);
+	endless += is_endless;
+	return is_endless || memories_equal(a, b);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = { { "programs", required_argument, NULL, 'n' },
+						 { "seconds", required_argument, NULL, 't' },
+						 { "seed", required_argument, NULL, 's' },
+						 { "first", required_argument, NULL, 'f' },
+						 { "cut", required_argument, NULL, 'c' },
+						 { "show", no_argument, NULL, 'd' },
+						 { 0 } };
+	uint64_t programs = 3000, seed = 1, first = 0, done = 0, wrong = 0;
+	static struct program p;
+	double seconds = 0;
+	bool shows = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (option == 'n')
+			programs = strtoull(optarg, NULL, 0);
+		else if (option == 't')
+			seconds = atof(optarg);
+		else if (option == 's')
+			seed = strtoull(optarg, NULL, 0);
+		else if (option == 'f')
+			first = strtoull(optarg, NULL, 0);
+		else if (option == 'c')
+			cut = strtoull(optarg, NULL, 16) % GUEST_BYTES;
+		else if (option == 'd')
+			shows = true;
+		else
+			return 2;
+	}
+	by_interpreter = guest_new(0);
+	by_translator = guest_new(2);
+	unsigned forms = forms_list(guest_vcpu(by_interpreter), NULL);
+	double end = now_seconds() + seconds;
+
+	for (; seconds > 0 ? now_seconds() < end : done < programs; done++) {
+		struct random r = { (seed << 32) + first + done + 1 };
+
+		random_next(&r);
+		program_make(guest_vcpu(by_interpreter), &r, forms, &p);
+		if (run(by_interpreter, by_translator, &p))
+			continue;
+		printf("program %llu of seed %llu differs\n", (unsigned long long)(first + done),
+		       (unsigned long long)seed);
+		if (shows)
+			dump(&p);
+		fflush(stdout);
+		if (++wrong == 10)
+			break;
+	}
+	printf("%llu programs (%llu endless), %llu stops (%llu faults), seed %llu: %llu differ\n",
+	       (unsigned long long)done, (unsigned long long)endless, (unsigned long long)compared_stops,
+	       (unsigned long long)compared_faults, (unsigned long long)seed,
+	       (unsigned long long)wrong);
+	guest_free(by_interpreter);
+	guest_free(by_translator);
+	return wrong != 0;
+}

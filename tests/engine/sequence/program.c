@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * Random programs: blocks of the decoder's forms and of plain code on good addresses, joined by
+ * branches forward, calls, indirect jumps, and loops that a register counts down.
+ */
+#include "sequence.h"
+
+#include "base/bytes.h"
+
+enum { MOST_IN_BLOCK = 10, LOOPS = 12, MAX_PATCHES = 64 };
+
+struct writer {
+	struct program *p;
+	struct random *r;
+	struct vcpu *c;
+	unsigned forms;
+	/* 4-byte displacements to blocks not yet written */
+	struct {
+		unsigned at, block;
+	} fix[4 * MAX_BLOCKS];
+	unsigned fixes;
+	unsigned patch[MAX_PATCHES], patches; /* immediates that other code may overwrite */
+};
+
+static void put(struct writer *w, const void *bytes, unsigned count)
+{
+	memcpy(w->p->code + w->p->bytes, bytes, count);
+	w->p->bytes += count;
+}
+
+static void put8(struct writer *w, unsigned value)
+{
+	uint8_t byte = (uint8_t)value;
+
+	put(w, &byte, 1);
+}
+
+static void put32(struct writer *w, uint32_t value)
+{
+	put(w, &value, 4);
+}
+
+#define PUT(w, ...) put(w, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+
+static void put_block_displacement(struct writer *w, unsigned block)
+{
+	w->fix[w->fixes].at = w->p->bytes;
+	w->fix[w->fixes++].block = block;
+	put32(w, 0);
+}
+
+static uint64_t good_address(struct random *r)
+{
+	uint64_t page = random_below(r, 24) * 0x1000;
+
+	return DATA_AT + page + (random_percent(r, 15) ? 0xff0 + random_below(r, 16)
+						       : random_below(r, 0xfc0));
+}
+
+static uint64_t register_value(struct random *r)
+{
+	return random_percent(r, 70) ? good_address(r) : random_integer(r);
+}
+
+static unsigned other_register(struct random *r)
+{
+	unsigned n = (unsigned)random_below(r, 15);
+
+	return n == RSP ? RAX : n;
+}
+
+static bool is_gpr_field(uint8_t field)
+{
+	unsigned kind = field & FIELD_KIND;
+
+	return kind == FIELD_GPR || kind == FIELD_GPR8 || kind == FIELD_GPR32 || kind == FIELD_GPR64;
+}
+
+/* Would lose the stack or the loop count, or run too long, or is not for ring 0. */
+static bool is_unfit(const struct insn *i, const struct op_info *info)
+{
+	static const char *const names[] = { "in", "out", "popf", "cli", "sti", "iret", "retf", "hlt",
+					     "xsaves", "xrstors", "xrstor", "fxrstor", "leave",
+					     "enter", "ret", "loop", "loope", "loopne", "pause" };
+	bool reg = is_gpr_field(info->reg) && info->reg & FIELD_WRITTEN;
+	bool rm = is_gpr_field(info->rm) && info->rm & FIELD_WRITTEN && !insn_has_memory(i);
+
+	if (info->flags & (OP_BRANCH | OP_CPL0 | OP_ENDS_BLOCK) || info->flags & OP_SYSTEM)
+		return true;
+	if (info->flags & OP_STRING && i->prefix & (PREFIX_REP | PREFIX_REPNE))
+		return true;
+	for (unsigned n = 0; n < ARRAY_LEN(names); n++)
+		if (!strcmp(info->mnemonic, names[n]))
+			return true;
+	return (reg && (i->reg == RSP || i->reg == LOOP_REGISTER)) ||
+	       (rm && (i->rm == RSP || i->rm == LOOP_REGISTER));
+}
+
+/* All six status flags get defined values: what follows may look at any. */
+static void define_flags(struct writer *w)
+{
+	PUT(w, 0x3d);
+	put32(w, (uint32_t)random_integer(w->r));
+}
+
+static void put_form(struct writer *w)
+{
+	for (unsigned tries = 0; tries < 50; tries++) {
+		unsigned form = (unsigned)random_below(w->r, w->forms);
+		const struct op_info *info;
+		struct test t;
+		struct insn i;
+
+		/* Vectors are most of the forms, and less of the code. */
+		if (form_get(form)->info->flags & (OP_VECTOR | OP_X87) && random_percent(w->r, 70))
+			continue;
+		if (!form_assemble(w->c, form, w->r, &t, &i) || t.width != 64)
+			continue;
+		info = op_info(i.op);
+		if (!i.op || is_unfit(&i, info))
+			continue;
+		put(w, t.code, t.length);
+		if (info->flags_undefined)
+			define_flags(w);
+		return;
+	}
+}
+
+static void modrm_disp8(struct writer *w, unsigned reg, unsigned base, int disp)
+{
+	put8(w, 0x40 | (reg & 7) << 3 | (base & 7));
+	if ((base & 7) == 4)
+		put8(w, 0x24);
+	put8(w, (unsigned)disp);
+}
+
+/* ALU, loads and stores through a base register, mostly one with a good address. */
+static void put_memory(struct writer *w)
+{
+	static const uint8_t opcodes[] = { 0x01, 0x03, 0x09, 0x0b, 0x11, 0x13, 0x19, 0x1b, 0x21, 0x23,
+					   0x29, 0x2b, 0x31, 0x33, 0x39, 0x3b, 0x85, 0x89, 0x8b, 0x8b };
+	unsigned base = random_percent(w->r, 25) ? RSP : other_register(w->r);
+	unsigned reg = other_register(w->r);
+
+	if (base != RSP && random_percent(w->r, 70)) { /* MOV r64, imm32 */
+		put8(w, 0x48 | base >> 3);
+		put8(w, 0xc7);
+		put8(w, 0xc0 | (base & 7));
+		put32(w, (uint32_t)good_address(w->r));
+	}
+	if (random_percent(w->r, 20))
+		put8(w, 0x66);
+	put8(w, 0x40 | (unsigned)random_below(w->r, 2) << 3 | (reg >> 3) << 2 | base >> 3);
+	put8(w, opcodes[random_below(w->r, ARRAY_LEN(opcodes))]);
+	modrm_disp8(w, reg, base, (int)random_below(w->r, 64));
+}
+
+static void put_stack(struct writer *w)
+{
+	unsigned reg = other_register(w->r);
+
+	if (reg > 7)
+		put8(w, 0x41);
+	put8(w, (random_percent(w->r, 50) ? 0x50 : 0x58) | (reg & 7));
+}
+
+/* SETcc, CMOVcc, ADC and pushed flags: whoever left them wrong is found out. */
+static void put_flags_user(struct writer *w)
+{
+	unsigned condition = (unsigned)random_below(w->r, 16), reg = other_register(w->r);
+
+	switch (random_below(w->r, 4)) {
+	case 0:
+		PUT(w, 0x40 | reg >> 3, 0x0f, 0x90 | condition, 0xc0 | (reg & 7));
+		break;
+	case 1:
+		PUT(w, 0x48 | reg >> 3, 0x0f, 0x40 | condition, 0xc0 | (reg & 7));
+		break;
+	case 2:
+		PUT(w, 0x48 | reg >> 3, 0x83, 0xd0 | (reg & 7), condition);
+		break;
+	default:
+		PUT(w, 0x9c, 0x58); /* PUSHF, POP RAX */
+	}
+}
+
+static void put_string(struct writer *w)
+{
+	static const uint8_t opcodes[] = { 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf };
+
+	PUT(w, 0xb9); /* MOV ECX */
+	put32(w, (uint32_t)random_below(w->r, 60));
+	PUT(w, 0xbf);
+	put32(w, (uint32_t)good_address(w->r));
+	PUT(w, 0xbe);
+	put32(w, (uint32_t)good_address(w->r));
+	put8(w, random_percent(w->r, 50) ? 0xf3 : 0xf2);
+	if (random_percent(w->r, 40))
+		put8(w, 0x48);
+	put8(w, opcodes[random_below(w->r, ARRAY_LEN(opcodes))]);
+}
+
+static void put_patchable(struct writer *w)
+{
+	unsigned reg = (unsigned)random_below(w->r, 4); /* EAX to EBX */
+
+	put8(w, 0xb8 | reg);
+	if (w->patches < MAX_PATCHES)
+		w->patch[w->patches++] = w->p->bytes;
+	put32(w, (uint32_t)random_integer(w->r));
+}
+
+/* MOV byte [RIP + disp32], imm8 onto an immediate written before. */
+static void put_patch(struct writer *w)
+{
+	unsigned target;
+
+	if (!w->patches)
+		return;
+	target = w->patch[random_below(w->r, w->patches)] + (unsigned)random_below(w->r, 4);
+	PUT(w, 0xc6, 0x05);
+	put32(w, target - (w->p->bytes + 5));
+	put8(w, (unsigned)random_next(w->r));
+}
+
+static void put_insn(struct writer *w)
+{
+	unsigned what = (unsigned)random_below(w->r, 100);
+
+	if (what < 45)
+		put_form(w);
+	else if (what < 68)
+		put_memory(w);
+	else if (what < 76)
+		put_stack(w);
+	else if (what < 88)
+		put_flags_user(w);
+	else if (what < 91)
+		put_string(w);
+	else if (what < 97)
+		put_patchable(w);
+	else
+		put_patch(w);
+}
+
+static void put_end(struct writer *w, unsigned block)
+{
+	unsigned ahead = block + 1 + (unsigned)random_below(w->r, 4);
+	unsigned target = MIN(ahead, w->p->blocks);
+
+	switch (random_below(w->r, 10)) {
+	case 0:
+		return; /* falls through */
+	case 1 ... 4:
+		PUT(w, 0x0f, 0x80 | (unsigned)random_below(w->r, 16));
+		put_block_displacement(w, target);
+		return;
+	case 5:
+		put8(w, 0xe9);
+		put_block_displacement(w, target);
+		return;
+	case 6:
+		put8(w, 0xe8);
+		put_block_displacement(w, target);
+		return;
+	case 7: /* LEA RAX, JMP RAX */
+		PUT(w, 0x48, 0x8d, 0x05);
+		put_block_displacement(w, target);
+		PUT(w, 0xff, 0xe0);
+		return;
+	case 8: /* LEA RAX, PUSH RAX, RET */
+		PUT(w, 0x48, 0x8d, 0x05);
+		put_block_displacement(w, target);
+		PUT(w, 0x50, 0xc3);
+		return;
+	default: /* TEST R15, R15; JZ over; DEC R15; JMP back */
+		PUT(w, 0x4d, 0x85, 0xff, 0x74, 8, 0x49, 0xff, 0xcf, 0xe9);
+		put_block_displacement(w, block - (unsigned)random_below(w->r, MIN(block, 6) + 1));
+	}
+}
+
+void program_make(struct vcpu *c, struct random *r, unsigned forms, struct program *p)
+{
+	struct writer w = { .p = p, .r = r, .c = c, .forms = forms };
+
+	p->bytes = (unsigned)random_below(r, 0x1000); /* pages end anywhere */
+	memset(p->code, 0x90, p->bytes);
+	p->blocks = 4 + (unsigned)random_below(r, MAX_BLOCKS - 4);
+	for (unsigned block = 0; block < p->blocks; block++) {
+		p->block[block] = p->bytes;
+		put8(&w, 0xb8); /* RAX may point to code, which only put_patch() is to change */
+		put32(&w, (uint32_t)good_address(r));
+		for (unsigned n = (unsigned)random_below(r, MOST_IN_BLOCK); n > 0; n--)
+			put_insn(&w);
+		put_end(&w, block);
+	}
+	p->block[p->blocks] = p->bytes;
+	PUT(&w, 0xe6, PORT_END, 0xf4);
+	for (unsigned n = 0; n < w.fixes; n++)
+		store_le32(p->code + w.fix[n].at, p->block[w.fix[n].block] - (w.fix[n].at + 4));
+	for (unsigned n = 0; n < 16; n++)
+		p->gpr[n] = register_value(r);
+	p->gpr[RSP] = STACK_TOP;
+	p->gpr[LOOP_REGISTER] = LOOPS;
+	for (unsigned n = 0; n < sizeof(p->data); n += 8)
+		store_le64(p->data + n, random_integer(r));
+}
