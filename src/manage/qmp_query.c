@@ -48,7 +48,8 @@ QUERY(query_status)
 	*result = json_object_new_object();
 	json_put_text(*result, "status", action_state_name(vmm));
 	json_put_bool(*result, "singlestep", false);
-	json_put_bool(*result, "running", board_state(vmm->board) == BOARD_STATE_RUNNING);
+	json_put_bool(*result, "running",
+		      board_state(vmm->board) == BOARD_STATE_RUNNING && !board_is_asleep(vmm->board));
 	return 0;
 }
 

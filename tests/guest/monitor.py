@@ -154,10 +154,30 @@ def third_machine(kelvin, directory, snapshot, seen):
     with Machine(kelvin, directory, "-S", "-loadvm", snapshot) as machine:
         check(screen_of(machine, directory) == seen, "-loadvm restores the screen")
         machine.qmp.get("cont")
+        check_sleep(machine.qmp, directory)
         machine.vmm.send_signal(signal.SIGTERM)
         check(machine.vmm.wait(10) == 0, "SIGTERM ends with status 0")
         rest = machine.qmp.file.read()
         check(b"host-signal" in rest, "SIGTERM is an event")
+
+
+def check_sleep(qmp, directory):
+    """Suspend to RAM, as an operating system would ask for it, once firmware has set up the ports."""
+    asleep = {"status": "suspended", "singlestep": False, "running": False}
+    snapshot = os.path.join(directory, "asleep")
+    check("error" in qmp.ask("system_wakeup"), "nobody is woken who does not sleep")
+    qmp.human("o /w 0x604 0x2400")
+    check(wait_for(lambda: qmp.has_event("SUSPEND"), 10), "falling asleep is an event")
+    check(qmp.get("query-status") == asleep, "the machine is suspended")
+    qmp.get("x-savevm", filename=snapshot)
+    qmp.get("x-loadvm", filename=snapshot)
+    check(qmp.get("query-status") == asleep, "and so it is from its snapshot")
+    qmp.get("stop")
+    qmp.get("cont")
+    check(qmp.get("query-status") == asleep, "cont does not wake it")
+    qmp.get("system_wakeup")
+    check(wait_for(lambda: qmp.has_event("WAKEUP"), 10), "system_wakeup does")
+    check(wait_for(lambda: qmp.get("query-status")["running"], 10), "it runs again")
 
 
 def check_hmp(directory):
