@@ -141,7 +141,7 @@ struct tlb_entry {
 	uint64_t write;
 	uint8_t *host;              /* of the page's first byte; NULL: never used */
 };
-enum { TLB_ENTRIES = 1024, TLB_SPACES = 8, TLB_USED = 1000 };
+enum { TLB_ENTRIES = 1024, TLB_SPACES = 8, TLB_USED = 1000, TLB_MADE = 8 };
 enum tlb_view { VIEW_KERNEL, VIEW_KERNEL_AC, VIEW_USER, VIEW_COUNT }; /* _AC: RFLAGS.AC lifts SMAP */
 
 /* What is known of one address space. */
@@ -271,6 +271,10 @@ struct vcpu {
 
 	struct tlb_space *space, *spaces; /* the current one of TLB_SPACES */
 	unsigned next_space;              /* to be given to a new PCID */
+	/* The last entries made writable, a ring, and since when `dropped_page` has no older ones. */
+	struct { struct tlb_space *space; unsigned entry; } made_writable[TLB_MADE];
+	uint64_t made_count, dropped_at;
+	const uint8_t *dropped_page;
 	struct tlb_entry no_translations[TLB_ENTRIES]; /* for when every access must be looked at */
 	uint64_t large_pages[64], huge_pages; /* Bloom bits of 2M and 1G pages in the TLB: mmu/tlb.c */
 	/* Shortcuts to decoded code are good in the epoch they were made in: [1] is for the upper

@@ -83,6 +83,24 @@ static void a_remapped_page_runs_its_new_code(void **state)
 	EXPECT(LONG_64, remap_code, 3 * (0x2a + 0x100));
 }
 
+/* A function is rewritten by its own name, by an alias, and with many other pages in between. */
+GUEST(alias_code, ".code64",
+      "movl $0x201007, 0x4018\n movb $0xb8, 0x201000\n movb $0xc3, 0x201005\n"
+      "movl $0x201000, %ebx\n xorl %edx, %edx\n movl $40, %ecx\n"
+      "1: movq %cr3, %rax\n movq %rax, %cr3\n"
+      "movl %ecx, 0x201001\n movl $0x204000, %edi\n"
+      "2: movb $1, (%rdi)\n addl $0x1000, %edi\n cmpl $0x210000, %edi\n jb 2b\n"
+      "callq *%rbx\n addl %eax, %edx\n"
+      "leal 1000(%rcx), %eax\n movl %eax, 0x203001\n callq *%rbx\n addl %eax, %edx\n"
+      "leal 2000(%rcx), %eax\n movl %eax, 0x201001\n callq *%rbx\n addl %eax, %edx\n"
+      "leal 3000(%rcx), %eax\n movl %eax, 0x203001\n callq *%rbx\n addl %eax, %edx\n"
+      "decl %ecx\n jnz 1b\n movl %edx, %eax\n outl %eax, $0xf4\n hlt");
+
+static void code_may_be_rewritten_by_any_name(void **state)
+{
+	EXPECT(LONG_64, alias_code, 4 * 820 + 40 * 6000);
+}
+
 /* A device writes the code of a page that has run, and no translation is flushed but one. */
 GUEST(device_code, ".code64",
       "movl $0x0000002a, 0x201001\n movb $0xb8, 0x201000\n movb $0xc3, 0x201005\n"
@@ -275,6 +293,7 @@ int main(void)
 		cmocka_unit_test(an_instruction_across_pages_depends_on_both),
 		cmocka_unit_test(a_group_may_be_told_by_the_next_page),
 		cmocka_unit_test(a_remapped_page_runs_its_new_code),
+		cmocka_unit_test(code_may_be_rewritten_by_any_name),
 		cmocka_unit_test(what_a_device_wrote_runs_after_a_flush),
 		cmocka_unit_test(without_paging_no_flush_is_needed),
 		cmocka_unit_test(encodings_at_the_edge_fault),

@@ -205,20 +205,36 @@ void tlb_flush_page(struct vcpu *c, gva_t address)
 }
 
 /* No write to the host page `host` may go unnoticed from now on. */
-void tlb_drop_writes(struct vcpu *c, const uint8_t *host)
+static void drop_write(struct tlb_space *space, unsigned entry, const uint8_t *host)
+{
+	struct tlb_entry *e = entry_at(space, entry);
+
+	if (e->host == host)
+		e->write = elsewhere(entry % TLB_ENTRIES);
+}
+
+static void drop_writes_everywhere(struct vcpu *c, const uint8_t *host)
 {
 	for (unsigned n = 0; n < TLB_SPACES; n++) {
 		struct tlb_space *s = &c->spaces[n];
 		bool listed = s->used_count <= TLB_USED;
 
-		for (unsigned k = 0; k < (listed ? s->used_count : VIEW_COUNT * TLB_ENTRIES); k++) {
-			unsigned i = listed ? s->used[k] : k;
-			struct tlb_entry *e = entry_at(s, i);
-
-			if (e->host == host)
-				e->write = elsewhere(i & (TLB_ENTRIES - 1));
-		}
+		for (unsigned k = 0; k < (listed ? s->used_count : VIEW_COUNT * TLB_ENTRIES); k++)
+			drop_write(s, listed ? s->used[k] : k, host);
 	}
+}
+
+/* Code that writes to its own page drops the same page's entries again and again. */
+void tlb_drop_writes(struct vcpu *c, const uint8_t *host)
+{
+	if (host != c->dropped_page || c->made_count - c->dropped_at > TLB_MADE)
+		drop_writes_everywhere(c, host);
+	else
+		for (uint64_t n = c->dropped_at; n != c->made_count; n++)
+			drop_write(c->made_writable[n % TLB_MADE].space,
+				   c->made_writable[n % TLB_MADE].entry, host);
+	c->dropped_page = host;
+	c->dropped_at = c->made_count;
 	forget_stack(c);
 }
 
@@ -258,8 +274,11 @@ static void remember(struct vcpu *c, enum tlb_view view, gva_t address, const st
 	e->host = host - (address & ~PAGE_MASK);
 	if (rights & RIGHT_READ)
 		e->read = address & PAGE_MASK;
-	if (rights & RIGHT_WRITE && may_write)
+	if (rights & RIGHT_WRITE && may_write) {
 		e->write = address & PAGE_MASK;
+		c->made_writable[c->made_count % TLB_MADE].space = space;
+		c->made_writable[c->made_count++ % TLB_MADE].entry = view * TLB_ENTRIES + index;
+	}
 	note_page_size(c, address, page->shift);
 }
 
