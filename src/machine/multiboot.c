@@ -139,6 +139,24 @@ static void add_memory_map(struct multiboot *boot)
 	store_le32(boot->area.data + 48, BOOT_PARAMS + at);
 }
 
+/*
+ * Loaders run on a BIOS, and some kernels go back to real mode to ask it things. There is none here:
+ * its data area has the sizes of memory, and every interrupt says "failed" (carry) and returns.
+ */
+static int add_no_bios(struct boot_image *image, struct err *err)
+{
+	enum { STUB = 0x500, DATA_AREA = 0x400, EBDA_SEGMENT = 0x9fc0, BYTES = STUB + 16 };
+	static const uint8_t stub[] = { 0x55, 0x89, 0xe5, 0x80, 0x4e, 0x06, 0x01, 0x5d, 0xcf };
+	uint8_t low[BYTES] = { 0 };
+
+	for (unsigned vector = 0; vector < 256; vector++)
+		store_le32(low + 4 * vector, STUB);
+	store_le16(low + DATA_AREA + 0x0e, EBDA_SEGMENT);
+	store_le16(low + DATA_AREA + 0x13, 639);
+	memcpy(low + STUB, stub, sizeof(stub)); /* PUSH BP, MOV BP,SP, OR [BP+6],1, POP BP, IRET */
+	return boot_add_copy(image, 0, low, BYTES, err);
+}
+
 static int finish(struct multiboot *boot, struct err *err)
 {
 	uint64_t low = low_ram(boot->options->ram_bytes) - ACPI_ROOM;
@@ -197,6 +215,8 @@ int multiboot_load(struct boot_image *image, const struct buffer *kernel,
 				 &image->handoff.entry, err);
 	else
 		error = fail(err, ENOEXEC, "the multiboot kernel is neither ELF nor has addresses in its header");
+	if (!error)
+		error = add_no_bios(image, err);
 	if (!error)
 		error = add_modules(boot, err);
 	if (!error)
