@@ -95,6 +95,13 @@ static uint32_t find_tiny_results(struct vcpu *c, const struct stub *s, void *me
 	return tiny ? tiny | (f->out_mxcsr & FP_ALL) : 0;
 }
 
+/* Translated code computes with the initial control bits, and collects the flags it finds. */
+static void restore_mxcsr(struct vcpu *c)
+{
+	if (c->jit)
+		host_mxcsr_set(MXCSR_INIT);
+}
+
 static void run_fp(struct vcpu *c, const struct stub *s, void *memory)
 {
 	struct stub_frame *f = &c->stubs->frame;
@@ -107,10 +114,14 @@ static void run_fp(struct vcpu *c, const struct stub *s, void *memory)
 	if (unlikely(f->abort & FP_UE)) {
 		uint32_t raised = find_tiny_results(c, s, memory, f);
 
+		restore_mxcsr(c);
 		if (raised)
 			raise_simd_exception(c, raised, f->abort);
 	}
-	if (unlikely(s->run(c, memory, f)))
+	bool failed = s->run(c, memory, f);
+
+	restore_mxcsr(c);
+	if (unlikely(failed))
 		raise_simd_exception(c, f->out_mxcsr & FP_ALL, f->abort);
 	store_le32(c->xsave + AREA_MXCSR, mxcsr | (f->out_mxcsr & FP_ALL));
 }

@@ -87,7 +87,8 @@ static struct jit_block *translation(struct vcpu *c, struct block *b)
 								.page_code = b->number,
 								.stamp = b->stamp });
 	b->jit_epoch = c->jit_epoch;
-	return b->translation;
+	/* Not now, if MXCSR or CR0 are in the way: running it would lead straight back here. */
+	return b->translation && jit_matches(c, b->translation) ? b->translation : NULL;
 }
 
 /*

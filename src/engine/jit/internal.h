@@ -128,7 +128,9 @@ void put_gpr(struct translator *t, unsigned guest, unsigned host);
 struct host_memory gpr_slot(unsigned guest);
 /* Ends of blocks. */
 void exit_direct(struct translator *t, uint64_t target);
-/* Target in T1. If it is not canonical the interpreter shall see RSP as it was before `moved`. */
+void need_canonical(struct translator *t); /* T1 */
+/* Target in T1. If it is not canonical the interpreter shall see RSP as it was before `moved`;
+ * negative: it is known to be. */
 void exit_indirect(struct translator *t, int32_t moved);
 uint64_t insn_end(const struct translator *t, const struct insn *i);
 

@@ -59,6 +59,7 @@ static bool indirect(struct translator *t, const struct insn *i)
 		return false;
 	load_target(t, i);
 	if (n == 2) {
+		need_canonical(t); /* before anything is pushed */
 		emit_store(&t->e, 8, GS(jit_scratch), T1);
 		push_return(t, i);
 		emit_load(&t->e, 8, T1, GS(jit_scratch));

@@ -270,6 +270,19 @@ static void jump_through_table(struct translator *t, uint8_t *miss[2])
 	emit_land(&t->e, miss[1]);
 }
 
+/* T1 is no canonical address: the interpreter takes the branch, which faults. T0 is overwritten. */
+void need_canonical(struct translator *t)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	clobber_flags(t);
+	emit_mov(&t->e, 8, T0, T1);
+	emit_shift(&t->e, SHIFT_SAR, 8, T0, 47);
+	emit_alu_imm(&t->e, ALU_ADD, 8, T0, 1);
+	emit_alu_imm(&t->e, ALU_CMP, 8, T0, 1);
+	s->from[s->froms++] = emit_jcc(&t->e, CC_A);
+}
+
 /* After a miss: a target that is not canonical is the interpreter's, which faults at the branch. */
 static void check_canonical(struct translator *t, int32_t moved)
 {
@@ -298,7 +311,8 @@ void exit_indirect(struct translator *t, int32_t moved)
 	emit_alu_imm(&t->e, ALU_AND, 4, T0, ~31);
 	emit_alu(&t->e, ALU_ADD, 8, T0, GS(jit_jump));
 	jump_through_table(t, miss);
-	check_canonical(t, moved);
+	if (moved >= 0)
+		check_canonical(t, moved);
 	emit_jmp_to(&t->e, t->jit->leave_rip);
 }
 

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * isolation [--programs N] [--seconds N] [--seed N] [--raw] [--kicks]: random programs by interpreter
+ * and translator.
+ *
+ * --raw: mostly random bytes, with host addresses in registers. --kicks: KVM_RUN returns all the
+ * time and interrupts come. A program that ends differently is made smaller and printed.
+ */
+#include "isolation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static struct target *interpreter, *translator;
+static struct result wanted, got;
+static bool kicked;
+
+static bool ram_differs(uint32_t *where)
+{
+	for (uint32_t at = 0; at < RAM_BYTES; at++)
+		if (wanted.ram[at] != got.ram[at]) {
+			*where = at;
+			return true;
+		}
+	return false;
+}
+
+static bool event_differs(unsigned n)
+{
+	return n >= wanted.events || n >= got.events ||
+	       memcmp(&wanted.event[n], &got.event[n], sizeof(got.event[n])) != 0;
+}
+
+static unsigned first_difference(void)
+{
+	unsigned n = 0;
+
+	while (n < wanted.events && !event_differs(n))
+		n++;
+	return n;
+}
+
+/* Runs both; false: they are equal, or the program does not end. */
+static bool differs(struct program *p)
+{
+	uint32_t where;
+
+	place_program(p);
+	target_run(interpreter, p, &wanted, false);
+	if (wanted.hung)
+		return false;
+	target_run(translator, p, &got, kicked);
+	if (target_leaked(translator, &got)) {
+		fprintf(stderr, "the guest has read host memory\n");
+		return true;
+	}
+	if (p->raw)
+		return false; /* flags nobody defines lead it elsewhere */
+	return got.hung || wanted.events != got.events || first_difference() != wanted.events ||
+	       ram_differs(&where);
+}
+
+static bool still_differs(struct program *p)
+{
+	unsigned tries = kicked ? 20 : 1;
+
+	target_free(translator);
+	translator = target_new(2);
+	while (tries--)
+		if (differs(p))
+			return true;
+	return false;
+}
+
+static void shrink(struct program *p)
+{
+	for (unsigned step = p->count / 2; step; step /= 2)
+		for (unsigned first = 0; first < p->count; first += step) {
+			struct program smaller = *p;
+			bool changed = false;
+
+			for (unsigned n = first; n < first + step && n < p->count; n++) {
+				changed |= !smaller.item[n].gone;
+				smaller.item[n].gone = true;
+			}
+			if (changed && still_differs(&smaller))
+				*p = smaller;
+		}
+}
+
+static void print_event(const char *who, const struct result *r, unsigned n)
+{
+	const struct event_seen *e = &r->event[n];
+
+	if (n >= r->events) {
+		printf("%s: no event %u\n", who, n);
+		return;
+	}
+	printf("%s: event %u: exit %u port 0x%x rip %llx rflags %llx cr2 %llx mxcsr %llx "
+	       "vectors %llx\n  frame",
+	       who, n, e->exit, e->port, (unsigned long long)e->rip, (unsigned long long)e->rflags,
+	       (unsigned long long)e->cr2, (unsigned long long)e->mxcsr,
+	       (unsigned long long)e->xsave);
+	for (unsigned k = 0; k < 6; k++)
+		printf(" %llx", (unsigned long long)e->frame[k]);
+	printf("\n  gpr");
+	for (unsigned k = 0; k < 16; k++)
+		printf(" %llx", (unsigned long long)e->gpr[k]);
+	printf("\n");
+}
+
+static void print_program(const struct program *p)
+{
+	printf("ring %u, start 0x%x, rflags %llx, gpr", p->user ? 3 : 0, CODE + p->start,
+	       (unsigned long long)p->rflags);
+	for (unsigned n = 0; n < 16; n++)
+		printf(" %llx", (unsigned long long)p->gpr[n]);
+	printf("\n");
+	for (unsigned n = 0; n < p->count; n++) {
+		if (p->item[n].gone)
+			continue;
+		printf("%08x:", p->address[n]);
+		for (unsigned k = 0; k < p->item[n].length; k++)
+			printf(" %02x", p->item[n].bytes[k]);
+		printf("\n");
+	}
+	printf("%08x: f4\n", p->address[p->count]);
+}
+
+static void print_difference(void)
+{
+	unsigned n = first_difference();
+	uint32_t where;
+
+	if (got.hung)
+		printf("the translator hangs\n");
+	if (n < wanted.events || n < got.events) {
+		print_event("interpreter", &wanted, n);
+		print_event("translator", &got, n);
+	}
+	if (ram_differs(&where))
+		printf("memory at 0x%x: interpreter %02x, translator %02x\n", where,
+		       wanted.ram[where], got.ram[where]);
+}
+
+static void report(struct program *p)
+{
+	printf("seed %llu differs\n", (unsigned long long)p->seed);
+	print_difference();
+	if (still_differs(p)) {
+		shrink(p);
+		(void)still_differs(p);
+		print_program(p);
+		print_difference();
+	} else {
+		printf("but not alone, in a new VM\n");
+	}
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t programs = 1000, seed = 1, done = 0, hung = 0, failures = 0;
+	time_t end = 0;
+	bool raw = false;
+	static struct program p;
+
+	for (int n = 1; n < argc; n++) {
+		const char *value = n + 1 < argc ? argv[n + 1] : "0";
+
+		if (!strcmp(argv[n], "--raw"))
+			raw = true;
+		else if (!strcmp(argv[n], "--kicks"))
+			kicked = true;
+		else if (!strcmp(argv[n], "--programs"))
+			programs = strtoull(value, NULL, 0), n++;
+		else if (!strcmp(argv[n], "--seed"))
+			seed = strtoull(value, NULL, 0), n++;
+		else if (!strcmp(argv[n], "--seconds"))
+			end = time(NULL) + strtol(value, NULL, 0), programs = UINT64_MAX, n++;
+	}
+	interpreter = target_new(0);
+	translator = target_new(2);
+	while (done < programs && failures < 3 && (!end || time(NULL) < end)) {
+		generate(&p, seed + done++, raw);
+		if (differs(&p)) {
+			report(&p);
+			failures++;
+		}
+		hung += wanted.hung;
+		if (done % 256 == 0)
+			target_check_canaries(translator);
+	}
+	target_free(interpreter);
+	target_free(translator);
+	printf("%llu programs, %llu differ, %llu do not end\n", (unsigned long long)done,
+	       (unsigned long long)failures, (unsigned long long)hung);
+	return failures != 0;
+}
