@@ -3,6 +3,7 @@
 """tests/guest/default_guest.py KELVIN GUEST-DIR CPUS ACCEL: the default guest boots and its
 self-check passes, with a virtio disk, a network card and an entropy source. Skips without a guest."""
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,12 @@ def main():
                              stderr=subprocess.STDOUT, timeout=400)
     text = run.stdout.decode("utf-8", "replace")
     print(text)
-    return 0 if "kelvin-guest: self-check passed" in text and run.returncode == 0 else 1
+    wanted = ["kelvin-guest: self-check passed", f"check cpus: ok {cpus} online",
+              "check disk: ok vda 64 MiB", "check net: ok 10.0.2.15/24, gateway 10.0.2.2 answers"]
+    missing = [line for line in wanted if not re.search("^" + re.escape(line) + "\r?$", text, re.M)]
+    for line in missing:
+        print(f"FAILED: did not say \"{line}\"")
+    return 1 if missing or run.returncode else 0
 
 
 sys.exit(main())
