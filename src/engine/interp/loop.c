@@ -68,15 +68,23 @@ static struct block *follow(struct vcpu *c, struct block *b, struct link *l)
 
 enum { HOT = 40 };
 
+/* 64-bit code, and 32-bit protected mode with flat segments. */
+static bool is_translatable(uint32_t mode)
+{
+	const uint32_t flat_32 = MODE_CODE32 | MODE_STACK32 | MODE_FLAT | MODE_PROTECTED;
+	const uint32_t never = MODE_STEP | MODE_ALIGN | MODE_VM86;
+
+	return !(mode & never) && (mode & MODE_CODE64 || (mode & flat_32) == flat_32);
+}
+
 /* The block's translation for where and how it runs now; NULL: interpret it. */
 static struct jit_block *translation(struct vcpu *c, struct block *b)
 {
-	const uint32_t untranslatable = MODE_STEP | MODE_ALIGN;
 	unsigned hot = c->vm->translator > 1 ? 1 : HOT;
 
 	if (b->translation && b->jit_epoch == c->jit_epoch && jit_matches(c, b->translation))
 		return b->translation;
-	if (++b->heat < hot || !(c->mode & MODE_CODE64) || c->mode & untranslatable || b->crosses)
+	if (++b->heat < hot || !is_translatable(c->mode) || b->crosses)
 		return NULL;
 	b->heat = 0;
 	b->translation = jit_translate(c, &(struct jit_source){ .insns = b->insns,

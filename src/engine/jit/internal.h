@@ -80,6 +80,7 @@ struct translator {
 	struct jit *jit;
 	const struct jit_source *source;
 	struct jit_block *block;
+	unsigned word; /* bytes of a near pointer and of a stack slot: 8, or 4 in 32-bit code */
 	bool flags_in_host, flags_in_memory;
 	uint16_t live_after; /* status flags somebody will read after the current instruction */
 	uint16_t live_before;
@@ -133,6 +134,7 @@ void need_canonical(struct translator *t); /* T1 */
  * negative: it is known to be. */
 void exit_indirect(struct translator *t, int32_t moved);
 uint64_t insn_end(const struct translator *t, const struct insn *i);
+uint64_t branch_target(const struct translator *t, uint64_t offset);
 
 /* run.c: behind an instruction done by the interpreter: translated code goes on. */
 op_fn jit_single_done;

@@ -168,23 +168,25 @@ static bool exchange(struct translator *t, const struct insn *i, const struct op
 
 static bool push(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	if (i->opsize != 8)
+	unsigned word = t->word;
+
+	if (i->opsize != word)
 		return false;
 	if (info->opcode == 0xff) {
-		host_address(t, i, 8, false);
-		emit_load(&t->e, 8, T1, at_register(T0, 0));
+		host_address(t, i, word, false);
+		emit_load(&t->e, word, T1, at_register(T0, 0));
 		emit_store(&t->e, 8, GS(jit_scratch), T1);
-		host_address_of_stack(t, i, -8, 8, true);
+		host_address_of_stack(t, i, -(int32_t)word, word, true);
 		emit_load(&t->e, 8, T1, GS(jit_scratch));
-		emit_store(&t->e, 8, at_register(T0, 0), T1);
+		emit_store(&t->e, word, at_register(T0, 0), T1);
 	} else {
-		host_address_of_stack(t, i, -8, 8, true);
+		host_address_of_stack(t, i, -(int32_t)word, word, true);
 		if (info->opcode == 0x68 || info->opcode == 0x6a)
-			emit_store_imm(&t->e, 8, at_register(T0, 0), (int32_t)i->imm);
+			emit_store_imm(&t->e, word, at_register(T0, 0), (int32_t)i->imm);
 		else
-			emit_store(&t->e, 8, at_register(T0, 0), use_gpr(t, i->rm, T1, true));
+			emit_store(&t->e, word, at_register(T0, 0), use_gpr(t, i->rm, T1, true));
 	}
-	emit_lea(&t->e, 8, GUEST_RSP, at_register(GUEST_RSP, -8));
+	emit_lea(&t->e, word, GUEST_RSP, at_register(GUEST_RSP, -(int32_t)word));
 	return true;
 }
 
@@ -192,24 +194,35 @@ static bool pop(struct translator *t, const struct insn *i)
 {
 	int host = host_of(i->rm);
 
-	if (i->opsize != 8 || i->rm == RSP)
+	if (i->opsize != t->word || i->rm == RSP)
 		return false;
-	host_address_of_stack(t, i, 0, 8, false);
-	emit_load(&t->e, 8, host < 0 ? T0 : (unsigned)host, at_register(T0, 0));
+	host_address_of_stack(t, i, 0, t->word, false);
+	emit_load(&t->e, t->word, host < 0 ? T0 : (unsigned)host, at_register(T0, 0));
 	if (host < 0)
 		put_gpr(t, i->rm, T0);
-	emit_lea(&t->e, 8, GUEST_RSP, at_register(GUEST_RSP, 8));
+	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, (int32_t)t->word));
 	return true;
 }
 
 static bool leave(struct translator *t, const struct insn *i)
 {
-	if (i->opsize != 8)
+	if (i->opsize != t->word)
 		return false;
 	host_address_of_frame(t, i);
-	emit_lea(&t->e, 8, GUEST_RSP, at_register(H_RBP, 8));
-	emit_load(&t->e, 8, H_RBP, at_register(T0, 0));
+	emit_lea(&t->e, t->word, GUEST_RSP, at_register(H_RBP, (int32_t)t->word));
+	emit_load(&t->e, t->word, H_RBP, at_register(T0, 0));
 	return true;
+}
+
+/* 40 to 4F of 32-bit code, which are prefixes here: FF /0 and /1 instead. */
+static bool short_increment(struct translator *t, const struct insn *i, const struct op_info *info)
+{
+	struct plan p = plan_for(t, i, info);
+
+	p.has_reg = false;
+	p.encoding.opcode = 0xff;
+	p.extension = info->opcode >> 3 & 1;
+	return encode(t, i, info, &p);
 }
 
 /* Count in CL or immediate. */
@@ -268,6 +281,8 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 	if (op < 0x40)
 		return (op & 7) == 5 || (op & 7) == 4 ? accumulator_imm(t, i, info) : false;
 	switch (op) {
+	case 0x40 ... 0x4f:
+		return short_increment(t, i, info);
 	case 0x50 ... 0x57:
 	case 0x68:
 	case 0x6a:
@@ -279,8 +294,8 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 	case 0x84 ... 0x85:
 	case 0x88 ... 0x8b:
 		return encode(t, i, info, &p);
-	case 0x63:
-		return i->opsize >= 4 && encode(t, i, info, &p);
+	case 0x63: /* MOVSXD; else ARPL */
+		return t->word == 8 && i->opsize >= 4 && encode(t, i, info, &p);
 	case 0x80 ... 0x81:
 	case 0x83:
 		p.has_reg = false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
- * Near branches of 64-bit code: they end a block.
+ * Near branches: they end a block.
  *
  * Left to the interpreter: LOOP, JRCXZ, indirect branches to addresses that are not canonical.
  */
@@ -18,36 +18,36 @@ static void jump_if(struct translator *t, const struct insn *i, unsigned conditi
 	emit_land(&t->e, taken);
 	t->flags_in_host = true;
 	t->flags_in_memory = in_memory;
-	exit_direct(t, t->source->rip + i->imm);
+	exit_direct(t, branch_target(t, i->imm));
 }
 
 static void push_return(struct translator *t, const struct insn *i)
 {
 	uint64_t back = insn_end(t, i);
 
-	host_address_of_stack(t, i, -8, 8, true);
-	if ((int64_t)back == (int32_t)back) {
-		emit_store_imm(&t->e, 8, at_register(T0, 0), (int32_t)back);
+	host_address_of_stack(t, i, -(int32_t)t->word, t->word, true);
+	if (t->word == 4 || (int64_t)back == (int32_t)back) {
+		emit_store_imm(&t->e, t->word, at_register(T0, 0), (int32_t)back);
 	} else {
 		emit_mov_imm(&t->e, T1, back);
 		emit_store(&t->e, 8, at_register(T0, 0), T1);
 	}
-	emit_lea(&t->e, 8, GUEST_RSP, at_register(GUEST_RSP, -8));
+	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, -(int32_t)t->word));
 }
 
 /* The target of FF /2 and /4 in T1. */
 static void load_target(struct translator *t, const struct insn *i)
 {
 	if (insn_has_memory(i)) {
-		host_address(t, i, 8, false);
-		emit_load(&t->e, 8, T1, at_register(T0, 0));
+		host_address(t, i, t->word, false);
+		emit_load(&t->e, t->word, T1, at_register(T0, 0));
 	} else {
 		int host = host_of(i->rm);
 
 		if (host < 0)
-			emit_load(&t->e, 8, T1, gpr_slot(i->rm));
+			emit_load(&t->e, t->word, T1, gpr_slot(i->rm));
 		else
-			emit_mov(&t->e, 8, T1, (unsigned)host);
+			emit_mov(&t->e, t->word, T1, (unsigned)host);
 	}
 }
 
@@ -64,21 +64,23 @@ static bool indirect(struct translator *t, const struct insn *i)
 		push_return(t, i);
 		emit_load(&t->e, 8, T1, GS(jit_scratch));
 	}
-	exit_indirect(t, n == 2 ? -8 : 0);
+	exit_indirect(t, n == 2 ? -(int32_t)t->word : 0);
 	return true;
 }
 
 static void return_near(struct translator *t, const struct insn *i, unsigned extra)
 {
-	host_address_of_stack(t, i, 0, 8, false);
-	emit_load(&t->e, 8, T1, at_register(T0, 0));
-	emit_lea(&t->e, 8, GUEST_RSP, at_register(GUEST_RSP, (int32_t)(8 + extra)));
-	exit_indirect(t, (int32_t)(8 + extra));
+	int32_t bytes = (int32_t)(t->word + extra);
+
+	host_address_of_stack(t, i, 0, t->word, false);
+	emit_load(&t->e, t->word, T1, at_register(T0, 0));
+	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, bytes));
+	exit_indirect(t, bytes);
 }
 
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	if (info->encoding != LEGACY || i->opsize != 8 || info->map > MAP_0F)
+	if (info->encoding != LEGACY || i->opsize != t->word || info->map > MAP_0F)
 		return false;
 	if (info->map == MAP_0F) {
 		if ((info->opcode & 0xf0) != 0x80)
@@ -98,11 +100,11 @@ bool native_branch(struct translator *t, const struct insn *i, const struct op_i
 		return true;
 	case 0xe8:
 		push_return(t, i);
-		exit_direct(t, t->source->rip + i->imm);
+		exit_direct(t, branch_target(t, i->imm));
 		return true;
 	case 0xe9:
 	case 0xeb:
-		exit_direct(t, t->source->rip + i->imm);
+		exit_direct(t, branch_target(t, i->imm));
 		return true;
 	case 0xff:
 		return indirect(t, i);

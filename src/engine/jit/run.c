@@ -237,7 +237,7 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	const uint8_t *entry;
 
 	*e = (struct jump_entry){ .rip = block->rip,
-				  .epoch = c->code_epoch[block->rip >> 63],
+				  .epoch = c->code_epoch[code_half(c, block->rip)],
 				  .code = block->entry_any };
 	if (!link || link->target != block->rip || link->page_code != block->page_code)
 		return;

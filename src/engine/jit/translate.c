@@ -169,20 +169,28 @@ void host_address_of_stack(struct translator *t, const struct insn *i, int32_t o
 			   bool write)
 {
 	clobber_flags(t);
-	emit_lea(&t->e, 8, T0, at_register(GUEST_RSP, offset));
+	emit_lea(&t->e, t->word, T0, at_register(GUEST_RSP, offset));
 	check_stack(t);
 }
 
 void host_address_of_frame(struct translator *t, const struct insn *i)
 {
 	clobber_flags(t);
-	emit_mov(&t->e, 8, T0, H_RBP);
-	check_tlb(t, 8, false);
+	emit_mov(&t->e, t->word, T0, H_RBP);
+	check_tlb(t, t->word, false);
 }
 
 uint64_t insn_end(const struct translator *t, const struct insn *i)
 {
-	return t->source->rip + i->start + i->length;
+	return branch_target(t, i->start + i->length);
+}
+
+/* `offset` bytes behind the block's start, in the code's address size. */
+uint64_t branch_target(const struct translator *t, uint64_t offset)
+{
+	uint64_t target = t->source->rip + offset;
+
+	return t->word == 8 ? target : (uint32_t)target;
 }
 
 /* Instructions for the interpreter. */
@@ -251,7 +259,7 @@ static void emit_slow_paths(struct translator *t)
 static struct host_memory epoch_for(const struct translator *t)
 {
 	/* Whoever is in one half of the addresses mostly stays there; else the epoch never fits. */
-	return t->source->rip >> 63 ? GS(code_epoch[1]) : GS(code_epoch[0]);
+	return code_half(t->c, t->source->rip) ? GS(code_epoch[1]) : GS(code_epoch[0]);
 }
 
 /* T0: the entry of the table of targets, T1: the target, which it still is after a miss. */
@@ -294,7 +302,7 @@ static void check_canonical(struct translator *t, int32_t moved)
 	emit_alu_imm(&t->e, ALU_ADD, 8, T0, 1);
 	emit_alu_imm(&t->e, ALU_CMP, 8, T0, 1);
 	fine = emit_jcc(&t->e, CC_BE);
-	emit_lea(&t->e, 8, GUEST_RSP, at_register(GUEST_RSP, -moved));
+	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, -moved));
 	s->from[s->froms++] = emit_jmp(&t->e);
 	emit_land(&t->e, fine);
 }
@@ -474,6 +482,13 @@ static uint16_t flags_before(const struct insn *i, const struct op_info *info, u
 	return (after & ~flags_replaced(i, info)) | flags_needed(i, info);
 }
 
+/* No memory operand, or one in the way the inline check knows. */
+static bool is_addressable(const struct translator *t, const struct insn *i)
+{
+	return !insn_has_memory(i) || t->word == 8 ||
+	       (i->addrsize == 4 && i->seg != FS && i->seg != GS);
+}
+
 static void translate_insn(struct translator *t, const struct insn *i)
 {
 	const struct op_info *info = op_info(i->op);
@@ -482,7 +497,7 @@ static void translate_insn(struct translator *t, const struct insn *i)
 	uint8_t *start = t->e.out;
 
 	*s = (struct slow_path){ 0 };
-	if (t->slow_count + 1 < MAX_SLOW && i->op &&
+	if (t->slow_count + 1 < MAX_SLOW && i->op && is_addressable(t, i) &&
 	    (native_vector(t, i, info) || native_insn(t, i, info))) {
 		if (!s->froms && !s->stacks)
 			return;
@@ -509,7 +524,7 @@ static void translate_last(struct translator *t, const struct insn *i)
 		return;
 	}
 	*s = (struct slow_path){ 0 };
-	if (native_branch(t, i, info)) {
+	if (is_addressable(t, i) && native_branch(t, i, info)) {
 		if (s->froms || s->stacks) { /* the interpreter takes the branch, and does not come back */
 			s->single = new_single(t, i);
 			s->resume = t->block->entry;
@@ -532,7 +547,8 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	struct jit *jit = c->jit;
 	struct slow_path slow[MAX_SLOW];
 	uint16_t live[65];
-	struct translator t = { .c = c, .jit = jit, .source = source, .slow = slow };
+	struct translator t = { .c = c, .jit = jit, .source = source, .slow = slow,
+				.word = source->mode & MODE_CODE64 ? 8 : 4 };
 	unsigned count = source->count;
 
 	if (jit->block_count == MAX_BLOCKS || jit->used + ROOM_FOR_ONE > jit->code.size ||
