@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
-/* A VM in 64-bit mode, ring 0. A fault's handler is an OUT: the program goes on at the next block. */
+/* A VM in ring 0. A fault's handler is an OUT: the program goes on at the next block. */
 #include "sequence.h"
 
 #include "base/bytes.h"
@@ -76,36 +76,54 @@ static void put64(struct guest *g, unsigned at, uint64_t value)
 	store_le64(g->memory + at, value);
 }
 
+static uint64_t page_bits(unsigned page)
+{
+	if (page == MISSING_A || page == MISSING_B)
+		return 0;
+	return page == READ_ONLY_A || page == READ_ONLY_B ? 5 : 7;
+}
+
+static void make_handlers(struct guest *g, bool is_32)
+{
+	for (unsigned vector = 0; vector < 32; vector++) {
+		uint32_t handler = HANDLERS_AT + 16 * vector;
+
+		put64(g, IDT_AT + (is_32 ? 8 : 16) * vector,
+		      (handler & 0xffff) | 8 << 16 | 0x8e00ull << 32);
+		g->memory[handler] = 0xe6;
+		g->memory[handler + 1] = (uint8_t)(PORT_FAULT + vector);
+		g->memory[handler + 2] = 0xf4;
+	}
+	put64(g, GDT_AT + 8, is_32 ? 0x00cf9b000000ffff : 0x00af9b000000ffff);
+	put64(g, GDT_AT + 16, 0x00cf93000000ffff);
+}
+
+/* A page directory and a table for each half of memory. */
+static void make_tables_32(struct guest *g)
+{
+	store_le32(g->memory + TABLES_AT, (TABLES_AT + 0x1000) | 7);
+	for (unsigned page = 0; page < 1024; page++) {
+		uint64_t bits = page < DATA_AT >> 12 ? 7 : page_bits(page - (DATA_AT >> 12));
+
+		store_le32(g->memory + TABLES_AT + 0x1000 + 4 * page, (uint32_t)(page * 0x1000 | bits));
+	}
+}
+
 static void make_tables(struct guest *g)
 {
 	put64(g, TABLES_AT, (TABLES_AT + 0x1000) | 7);
 	put64(g, TABLES_AT + 0x1000, (TABLES_AT + 0x2000) | 7);
 	put64(g, TABLES_AT + 0x2000, 0x87);
 	put64(g, TABLES_AT + 0x2008, (TABLES_AT + 0x3000) | 7);
-	for (unsigned page = 0; page < 512; page++) {
-		uint64_t bits = page == MISSING_A || page == MISSING_B		? 0
-				: page == READ_ONLY_A || page == READ_ONLY_B ? 5
-									      : 7;
-
-		put64(g, TABLES_AT + 0x3000 + 8 * page, (DATA_AT + page * 0x1000) | bits);
-	}
-	put64(g, GDT_AT + 8, 0x00af9b000000ffff);
-	put64(g, GDT_AT + 16, 0x00cf93000000ffff);
-	for (unsigned vector = 0; vector < 32; vector++) {
-		uint32_t handler = HANDLERS_AT + 16 * vector;
-
-		put64(g, IDT_AT + 16 * vector, (handler & 0xffff) | 8 << 16 | 0x8e00ull << 32);
-		put64(g, IDT_AT + 16 * vector + 8, 0);
-		g->memory[handler] = 0xe6;
-		g->memory[handler + 1] = (uint8_t)(PORT_FAULT + vector);
-		g->memory[handler + 2] = 0xf4;
-	}
+	for (unsigned page = 0; page < 512; page++)
+		put64(g, TABLES_AT + 0x3000 + 8 * page,
+		      (DATA_AT + page * 0x1000) | page_bits(page));
 }
 
-static void set_system_registers(struct guest *g)
+static void set_system_registers(struct guest *g, bool is_32)
 {
 	struct kvm_segment code = { .limit = 0xffffffff, .selector = 8, .type = 11, .present = 1,
-				    .s = 1, .g = 1, .l = 1 };
+				    .s = 1, .g = 1, .l = !is_32, .db = is_32 };
 	struct kvm_segment data = { .limit = 0xffffffff, .selector = 16, .type = 3, .present = 1,
 				    .s = 1, .g = 1, .db = 1 };
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = xsave_supported() };
@@ -121,8 +139,8 @@ static void set_system_registers(struct guest *g)
 	s.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
 	s.cr2 = 0;
 	s.cr3 = TABLES_AT;
-	s.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE;
-	s.efer = EFER_LME | EFER_LMA | EFER_NX;
+	s.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE | (is_32 ? 0 : CR4_PAE);
+	s.efer = is_32 ? 0 : EFER_LME | EFER_LMA | EFER_NX;
 	control(g, KVM_SET_SREGS, &s, "set sregs");
 	control(g, KVM_SET_XCRS, &xcrs, "set xcrs");
 }
@@ -146,9 +164,13 @@ void guest_load(struct guest *g, const struct program *p)
 	memset(g->memory, 0, DATA_AT);
 	for (unsigned at = DATA_AT; at < GUEST_BYTES; at += sizeof(p->data))
 		memcpy(g->memory + at, p->data, sizeof(p->data));
-	make_tables(g);
+	if (p->is_32)
+		make_tables_32(g);
+	else
+		make_tables(g);
+	make_handlers(g, p->is_32);
 	memcpy(g->memory + PROGRAM_AT, p->code, p->bytes);
-	set_system_registers(g);
+	set_system_registers(g, p->is_32);
 	memset(xsave, 0, sizeof(xsave));
 	store_le16(xsave, 0x37f);
 	store_le32(xsave + 24, 0x1f80);
@@ -161,23 +183,24 @@ static bool resume(struct guest *g, const struct program *p, struct stop *stop)
 {
 	bool has_error = BIT(stop->detail) & (BIT(8) | 0x7c00 | BIT(17));
 	uint64_t frame = stop->regs.rsp, flags_at, base, next = 0;
+	unsigned word = p->is_32 ? 4 : 8;
 
 	stop->fault_rip = 1;
 	if (frame > GUEST_BYTES - 64)
 		return false;
 	if (has_error) {
-		stop->fault_error = load_le64(g->memory + frame);
-		frame += 8;
+		stop->fault_error = load_le(g->memory + frame, word);
+		frame += word;
 	}
-	stop->fault_rip = load_le64(g->memory + frame);
-	flags_at = frame + 16;
+	stop->fault_rip = load_le(g->memory + frame, word);
+	flags_at = frame + 2 * word;
 	base = stop->fault_rip - PROGRAM_AT;
 	while (next < p->blocks && p->block[next] <= base)
 		next++;
 	if (base >= p->bytes)
 		return false;
 	/* Flags that nobody would have read may be stale at a fault: see jit/jit.h. */
-	store_le64(g->memory + flags_at, load_le64(g->memory + flags_at) & ~(uint64_t)F_STATUS);
+	store_le32(g->memory + flags_at, load_le32(g->memory + flags_at) & ~(uint32_t)F_STATUS);
 	stop->regs.rip = PROGRAM_AT + p->block[next];
 	stop->regs.rsp = STACK_TOP;
 	stop->regs.rflags = 2;

@@ -88,27 +88,28 @@ static bool stops_equal(const struct stop *a, struct stop *b)
 	       a->fault_error == b->fault_error;
 }
 
-/* Pushed flags of faults within faults. */
-static bool are_flags(uint64_t x, uint64_t y)
-{
-	return (x & ~(uint64_t)(F_STATUS | F_RF)) == F_1 && !((x ^ y) & ~(uint64_t)F_STATUS);
-}
-
+/*
+ * Pushed flags of faults within faults, at any address: a byte of status flags, of which a program
+ * that ends in a row of faults has many (see guest.c).
+ */
 static bool memories_equal(struct guest *a, struct guest *b)
 {
+	enum { MOST_FLAGS = 1000, LOW = F_STATUS & 0xff, HIGH = F_STATUS >> 8 };
 	const uint8_t *x = guest_memory(a), *y = guest_memory(b);
-	bool equal = true;
+	unsigned flags = 0;
 
-	for (size_t n = PROGRAM_AT; n < GUEST_BYTES && equal; n += 8) {
-		uint64_t word = load_le64(x + n), other = load_le64(y + n);
+	for (size_t n = PROGRAM_AT; n < GUEST_BYTES; n++) {
+		unsigned differs = x[n] ^ y[n];
 
-		equal = word == other || are_flags(word, other);
-		if (!equal) {
+		if (!differs)
+			continue;
+		if (((differs & ~LOW) && (differs & ~HIGH)) || ++flags > MOST_FLAGS) {
 			printf("  memory at %zx", n);
-			show("", word, other);
+			show("", x[n], y[n]);
+			return false;
 		}
 	}
-	return equal;
+	return true;
 }
 
 static void dump(const struct program *p)
@@ -192,6 +193,7 @@ int main(int argc, char **argv)
 		struct random r = { (seed << 32) + first + done + 1 };
 
 		random_next(&r);
+		p.is_32 = random_percent(&r, 30);
 		program_make(guest_vcpu(by_interpreter), &r, forms, &p);
 		if (run(by_interpreter, by_translator, &p))
 			continue;

@@ -17,6 +17,7 @@ struct writer {
 	/* 4-byte displacements to blocks not yet written */
 	struct {
 		unsigned at, block;
+		bool is_address;
 	} fix[4 * MAX_BLOCKS];
 	unsigned fixes;
 	unsigned patch[MAX_PATCHES], patches; /* immediates that other code may overwrite */
@@ -49,6 +50,17 @@ static void put_block_displacement(struct writer *w, unsigned block)
 	put32(w, 0);
 }
 
+static void put_rex(struct writer *w, unsigned rex)
+{
+	if (!w->p->is_32)
+		put8(w, rex);
+}
+
+static unsigned loop_register(const struct writer *w)
+{
+	return w->p->is_32 ? RBP : R15;
+}
+
 static uint64_t good_address(struct random *r)
 {
 	uint64_t page = random_below(r, 24) * 0x1000;
@@ -62,11 +74,11 @@ static uint64_t register_value(struct random *r)
 	return random_percent(r, 70) ? good_address(r) : random_integer(r);
 }
 
-static unsigned other_register(struct random *r)
+static unsigned other_register(const struct writer *w)
 {
-	unsigned n = (unsigned)random_below(r, 15);
+	unsigned n = (unsigned)random_below(w->r, w->p->is_32 ? 8 : 16);
 
-	return n == RSP ? RAX : n;
+	return n == RSP || n == loop_register(w) ? RAX : n;
 }
 
 static bool is_gpr_field(uint8_t field)
@@ -77,11 +89,12 @@ static bool is_gpr_field(uint8_t field)
 }
 
 /* Would lose the stack or the loop count, or run too long, or is not for ring 0. */
-static bool is_unfit(const struct insn *i, const struct op_info *info)
+static bool is_unfit(const struct writer *w, const struct insn *i, const struct op_info *info)
 {
 	static const char *const names[] = { "in", "out", "popf", "cli", "sti", "iret", "retf", "hlt",
 					     "xsaves", "xrstors", "xrstor", "fxrstor", "leave",
-					     "enter", "ret", "loop", "loope", "loopne", "pause" };
+					     "enter", "ret", "loop", "loope", "loopne", "pause",
+					     "popa", "bound", "into" };
 	bool reg = is_gpr_field(info->reg) && info->reg & FIELD_WRITTEN;
 	bool rm = is_gpr_field(info->rm) && info->rm & FIELD_WRITTEN && !insn_has_memory(i);
 
@@ -92,8 +105,8 @@ static bool is_unfit(const struct insn *i, const struct op_info *info)
 	for (unsigned n = 0; n < ARRAY_LEN(names); n++)
 		if (!strcmp(info->mnemonic, names[n]))
 			return true;
-	return (reg && (i->reg == RSP || i->reg == LOOP_REGISTER)) ||
-	       (rm && (i->rm == RSP || i->rm == LOOP_REGISTER));
+	return (reg && (i->reg == RSP || i->reg == loop_register(w))) ||
+	       (rm && (i->rm == RSP || i->rm == loop_register(w)));
 }
 
 /* All six status flags get defined values: what follows may look at any. */
@@ -114,10 +127,10 @@ static void put_form(struct writer *w)
 		/* Vectors are most of the forms, and less of the code. */
 		if (form_get(form)->info->flags & (OP_VECTOR | OP_X87) && random_percent(w->r, 70))
 			continue;
-		if (!form_assemble(w->c, form, w->r, &t, &i) || t.width != 64)
+		if (!form_assemble(w->c, form, w->r, &t, &i) || t.width != (w->p->is_32 ? 32 : 64))
 			continue;
 		info = op_info(i.op);
-		if (!i.op || is_unfit(&i, info))
+		if (!i.op || is_unfit(w, &i, info))
 			continue;
 		put(w, t.code, t.length);
 		if (info->flags_undefined)
@@ -139,25 +152,25 @@ static void put_memory(struct writer *w)
 {
 	static const uint8_t opcodes[] = { 0x01, 0x03, 0x09, 0x0b, 0x11, 0x13, 0x19, 0x1b, 0x21, 0x23,
 					   0x29, 0x2b, 0x31, 0x33, 0x39, 0x3b, 0x85, 0x89, 0x8b, 0x8b };
-	unsigned base = random_percent(w->r, 25) ? RSP : other_register(w->r);
-	unsigned reg = other_register(w->r);
+	unsigned base = random_percent(w->r, 25) ? RSP : other_register(w);
+	unsigned reg = other_register(w);
 
 	if (base != RSP && random_percent(w->r, 70)) { /* MOV r64, imm32 */
-		put8(w, 0x48 | base >> 3);
+		put_rex(w, 0x48 | base >> 3);
 		put8(w, 0xc7);
 		put8(w, 0xc0 | (base & 7));
 		put32(w, (uint32_t)good_address(w->r));
 	}
 	if (random_percent(w->r, 20))
 		put8(w, 0x66);
-	put8(w, 0x40 | (unsigned)random_below(w->r, 2) << 3 | (reg >> 3) << 2 | base >> 3);
+	put_rex(w, 0x40 | (unsigned)random_below(w->r, 2) << 3 | (reg >> 3) << 2 | base >> 3);
 	put8(w, opcodes[random_below(w->r, ARRAY_LEN(opcodes))]);
 	modrm_disp8(w, reg, base, (int)random_below(w->r, 64));
 }
 
 static void put_stack(struct writer *w)
 {
-	unsigned reg = other_register(w->r);
+	unsigned reg = other_register(w);
 
 	if (reg > 7)
 		put8(w, 0x41);
@@ -167,17 +180,20 @@ static void put_stack(struct writer *w)
 /* SETcc, CMOVcc, ADC and pushed flags: whoever left them wrong is found out. */
 static void put_flags_user(struct writer *w)
 {
-	unsigned condition = (unsigned)random_below(w->r, 16), reg = other_register(w->r);
+	unsigned condition = (unsigned)random_below(w->r, 16), reg = other_register(w);
+	unsigned what = (unsigned)random_below(w->r, 4);
 
-	switch (random_below(w->r, 4)) {
+	if (what < 3)
+		put_rex(w, (what ? 0x48 : 0x40) | reg >> 3);
+	switch (what) {
 	case 0:
-		PUT(w, 0x40 | reg >> 3, 0x0f, 0x90 | condition, 0xc0 | (reg & 7));
+		PUT(w, 0x0f, 0x90 | condition, 0xc0 | (reg & 7));
 		break;
 	case 1:
-		PUT(w, 0x48 | reg >> 3, 0x0f, 0x40 | condition, 0xc0 | (reg & 7));
+		PUT(w, 0x0f, 0x40 | condition, 0xc0 | (reg & 7));
 		break;
 	case 2:
-		PUT(w, 0x48 | reg >> 3, 0x83, 0xd0 | (reg & 7), condition);
+		PUT(w, 0x83, 0xd0 | (reg & 7), condition);
 		break;
 	default:
 		PUT(w, 0x9c, 0x58); /* PUSHF, POP RAX */
@@ -196,7 +212,7 @@ static void put_string(struct writer *w)
 	put32(w, (uint32_t)good_address(w->r));
 	put8(w, random_percent(w->r, 50) ? 0xf3 : 0xf2);
 	if (random_percent(w->r, 40))
-		put8(w, 0x48);
+		put_rex(w, 0x48);
 	put8(w, opcodes[random_below(w->r, ARRAY_LEN(opcodes))]);
 }
 
@@ -210,7 +226,7 @@ static void put_patchable(struct writer *w)
 	put32(w, (uint32_t)random_integer(w->r));
 }
 
-/* MOV byte [RIP + disp32], imm8 onto an immediate written before. */
+/* MOV byte [disp32], imm8 onto an immediate written before; 64-bit code has it relative to RIP. */
 static void put_patch(struct writer *w)
 {
 	unsigned target;
@@ -219,7 +235,7 @@ static void put_patch(struct writer *w)
 		return;
 	target = w->patch[random_below(w->r, w->patches)] + (unsigned)random_below(w->r, 4);
 	PUT(w, 0xc6, 0x05);
-	put32(w, target - (w->p->bytes + 5));
+	put32(w, w->p->is_32 ? PROGRAM_AT + target : target - (w->p->bytes + 5));
 	put8(w, (unsigned)random_next(w->r));
 }
 
@@ -243,10 +259,22 @@ static void put_insn(struct writer *w)
 		put_patch(w);
 }
 
+/* LEA RAX, [RIP + target], or MOV EAX, target. */
+static void put_block_address(struct writer *w, unsigned block)
+{
+	if (w->p->is_32) {
+		put8(w, 0xb8);
+		w->fix[w->fixes].is_address = true;
+	} else {
+		PUT(w, 0x48, 0x8d, 0x05);
+	}
+	put_block_displacement(w, block);
+}
+
 static void put_end(struct writer *w, unsigned block)
 {
 	unsigned ahead = block + 1 + (unsigned)random_below(w->r, 4);
-	unsigned target = MIN(ahead, w->p->blocks);
+	unsigned target = MIN(ahead, w->p->blocks), loop = loop_register(w) & 7;
 
 	switch (random_below(w->r, 10)) {
 	case 0:
@@ -263,18 +291,19 @@ static void put_end(struct writer *w, unsigned block)
 		put8(w, 0xe8);
 		put_block_displacement(w, target);
 		return;
-	case 7: /* LEA RAX, JMP RAX */
-		PUT(w, 0x48, 0x8d, 0x05);
-		put_block_displacement(w, target);
+	case 7: /* JMP RAX */
+		put_block_address(w, target);
 		PUT(w, 0xff, 0xe0);
 		return;
-	case 8: /* LEA RAX, PUSH RAX, RET */
-		PUT(w, 0x48, 0x8d, 0x05);
-		put_block_displacement(w, target);
+	case 8: /* PUSH RAX, RET */
+		put_block_address(w, target);
 		PUT(w, 0x50, 0xc3);
 		return;
-	default: /* TEST R15, R15; JZ over; DEC R15; JMP back */
-		PUT(w, 0x4d, 0x85, 0xff, 0x74, 8, 0x49, 0xff, 0xcf, 0xe9);
+	default: /* TEST, JZ over, DEC, JMP back */
+		put_rex(w, 0x4d);
+		PUT(w, 0x85, 0xc0 | loop << 3 | loop, 0x74, w->p->is_32 ? 7 : 8);
+		put_rex(w, 0x49);
+		PUT(w, 0xff, 0xc8 | loop, 0xe9);
 		put_block_displacement(w, block - (unsigned)random_below(w->r, MIN(block, 6) + 1));
 	}
 }
@@ -296,12 +325,16 @@ void program_make(struct vcpu *c, struct random *r, unsigned forms, struct progr
 	}
 	p->block[p->blocks] = p->bytes;
 	PUT(&w, 0xe6, PORT_END, 0xf4);
-	for (unsigned n = 0; n < w.fixes; n++)
-		store_le32(p->code + w.fix[n].at, p->block[w.fix[n].block] - (w.fix[n].at + 4));
+	for (unsigned n = 0; n < w.fixes; n++) {
+		unsigned target = p->block[w.fix[n].block];
+
+		store_le32(p->code + w.fix[n].at, w.fix[n].is_address ? PROGRAM_AT + target
+								      : target - (w.fix[n].at + 4));
+	}
 	for (unsigned n = 0; n < 16; n++)
-		p->gpr[n] = register_value(r);
+		p->gpr[n] = p->is_32 ? (uint32_t)register_value(r) : register_value(r);
 	p->gpr[RSP] = STACK_TOP;
-	p->gpr[LOOP_REGISTER] = LOOPS;
+	p->gpr[loop_register(&w)] = LOOPS;
 	for (unsigned n = 0; n < sizeof(p->data); n += 8)
 		store_le64(p->data + n, random_integer(r));
 }

@@ -26,10 +26,10 @@ enum {
 	PORT_END = 0xf4,
 	PORT_FAULT = 0x40, /* + vector */
 	MAX_BLOCKS = 64,
-	LOOP_REGISTER = R15,
 };
 
 struct program {
+	bool is_32; /* 32-bit protected mode with paging; else 64-bit mode */
 	uint8_t code[PROGRAM_BYTES];
 	unsigned bytes, blocks;
 	unsigned block[MAX_BLOCKS + 1]; /* offsets; the last is the end's */
