@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
- * The translator: hot blocks of 64-bit guest code as host code.
+ * The translator: hot blocks of guest code as host code; 64-bit code, and 32-bit protected mode
+ * with flat segments.
  *
  * Guest registers live in the host's (internal.h has the map), flags in the host's EFLAGS or, while
  * something of ours needs those, in vcpu.jit_flags. Data goes through the vCPU's TLB by an inline

@@ -284,7 +284,7 @@ static uint64_t hash(const void *bytes, size_t count)
 static struct event_seen *note(struct target *t, struct result *result)
 {
 	struct event_seen *e = &result->event[result->events++];
-	struct kvm_regs r;
+	struct kvm_regs r = { 0 };
 	struct kvm_sregs s;
 	struct kvm_xsave xsave;
 
