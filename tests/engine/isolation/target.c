@@ -29,7 +29,6 @@ enum {
 	ACCESSED = 0x20,
 	DIRTY = 0x40,
 	CANARY_BYTES = 4 << 20,
-	CANARY = 0xc5,
 	HUNG_NS = 200000000,
 	STATUS = 0x8d5
 };
@@ -440,7 +439,8 @@ static void make_memory(struct target *t)
 		perror("mmap");
 		exit(1);
 	}
-	memset(t->around, CANARY, RAM_BYTES + 2 * CANARY_BYTES);
+	for (size_t at = 0; at < RAM_BYTES + 2 * CANARY_BYTES; at += 8)
+		memcpy(t->around + at, &secret, 8);
 	t->ram = t->around + CANARY_BYTES;
 	for (unsigned n = 0; n < ARRAY_LEN(bait); n++)
 		bait[n] = secret;
@@ -490,9 +490,9 @@ void target_free(struct target *t)
 void target_check_canaries(struct target *t)
 {
 	const uint8_t *behind = t->ram + RAM_BYTES;
-	bool good = t->around[0] == CANARY && behind[0] == CANARY &&
-		    !memcmp(t->around, t->around + 1, CANARY_BYTES - 1) &&
-		    !memcmp(behind, behind + 1, CANARY_BYTES - 1);
+	bool good = !memcmp(t->around, &secret, 8) && !memcmp(behind, &secret, 8) &&
+		    !memcmp(t->around, t->around + 8, CANARY_BYTES - 8) &&
+		    !memcmp(behind, behind + 8, CANARY_BYTES - 8);
 
 	for (unsigned n = 0; n < ARRAY_LEN(bait); n++)
 		good &= bait[n] == secret;
@@ -504,17 +504,15 @@ void target_check_canaries(struct target *t)
 
 bool target_leaked(const struct target *t, const struct result *r)
 {
-	static const uint64_t canary = CANARY * 0x0101010101010101ull;
-
 	for (unsigned n = 0; n < r->events; n++)
 		for (unsigned k = 0; k < 16; k++)
-			if (r->event[n].gpr[k] == secret || r->event[n].gpr[k] == canary)
+			if (r->event[n].gpr[k] == secret)
 				return true;
 	for (unsigned at = 0; at < RAM_BYTES; at += 8) {
 		uint64_t value;
 
 		memcpy(&value, r->ram + at, 8);
-		if (value == secret || value == canary)
+		if (value == secret)
 			return true;
 	}
 	(void)t;
