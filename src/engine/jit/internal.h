@@ -107,10 +107,17 @@ struct slow_path {
 /* Translates one instruction natively; false: nothing was emitted. */
 bool native_insn(struct translator *t, const struct insn *i, const struct op_info *info);
 
-/* Shared pieces. */
+/* Shared pieces: translate.c. */
+enum { ALL_FLAGS = F_STATUS };
 void need_flags_in_host(struct translator *t); /* T1 is overwritten */
+void need_flags_in_memory(struct translator *t);
 void clobber_flags(struct translator *t); /* ours are about to overwrite EFLAGS */
 void flags_now_in_host(struct translator *t);
+uint64_t insn_end(const struct translator *t, const struct insn *i);
+uint64_t branch_target(const struct translator *t, uint64_t offset);
+
+/* address.c */
+bool is_addressable(const struct translator *t, const struct insn *i);
 /* The host address of the operand in T0. EFLAGS are clobbered, T1 too. */
 void host_address(struct translator *t, const struct insn *i, unsigned size, bool write);
 void host_address_of_stack(struct translator *t, const struct insn *i, int32_t offset, unsigned size,
@@ -120,21 +127,23 @@ void host_address_of_frame(struct translator *t, const struct insn *i); /* [RBP]
 void guest_address(struct translator *t, const struct insn *i, unsigned to);
 /* Anything of the engine's: relative to GS if it is near enough, else through `temp`. */
 struct host_memory at_pointer(struct translator *t, const void *pointer, unsigned temp);
-/* Status flags the instruction certainly overwrites. */
-uint16_t flags_replaced(const struct insn *i, const struct op_info *info);
-uint16_t flags_needed(const struct insn *i, const struct op_info *info); /* for what it does */
 int host_of(unsigned guest); /* -1: in memory */
 unsigned use_gpr(struct translator *t, unsigned guest, unsigned temp, bool load);
 void put_gpr(struct translator *t, unsigned guest, unsigned host);
 struct host_memory gpr_slot(unsigned guest);
-/* Ends of blocks. */
+
+/* liveness.c: status flags the instruction certainly overwrites; needs for what it does; that are
+ * to be right before it if `after` are behind it. */
+uint16_t flags_replaced(const struct insn *i, const struct op_info *info);
+uint16_t flags_needed(const struct insn *i, const struct op_info *info);
+uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t after);
+
+/* exits.c: ends of blocks. */
 void exit_direct(struct translator *t, uint64_t target);
 void need_canonical(struct translator *t); /* T1 */
 /* Target in T1. If it is not canonical the interpreter shall see RSP as it was before `moved`;
  * negative: it is known to be. */
 void exit_indirect(struct translator *t, int32_t moved);
-uint64_t insn_end(const struct translator *t, const struct insn *i);
-uint64_t branch_target(const struct translator *t, uint64_t offset);
 
 /* run.c: behind an instruction done by the interpreter: translated code goes on. */
 op_fn jit_single_done;

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * Where guest registers live and where guest memory is: the inline TLB check.
+ *
+ * The check is mmu.h's: the address less the tag must lie within a page, which catches misses and
+ * page crossings at once. It clobbers EFLAGS, so status flags that are still to be read are saved to
+ * vcpu.jit_flags first.
+ */
+#include "engine/jit/internal.h"
+
+#include "engine/mmu/mmu.h"
+
+static const int8_t host_map[16] = { H_RAX, H_RCX, H_RDX, H_RBX, GUEST_RSP, H_RBP, H_RSI, H_RDI,
+				     H_R8, H_R9, H_R10, H_R11, H_R12, -1, -1, -1 };
+
+int host_of(unsigned guest)
+{
+	return host_map[guest];
+}
+
+struct host_memory gpr_slot(unsigned guest)
+{
+	return at_gs(offsetof(struct vcpu, gpr) + 8 * guest);
+}
+
+unsigned use_gpr(struct translator *t, unsigned guest, unsigned temp, bool load)
+{
+	int host = host_of(guest);
+
+	if (host >= 0)
+		return (unsigned)host;
+	if (load)
+		emit_load(&t->e, 8, temp, gpr_slot(guest));
+	return temp;
+}
+
+void put_gpr(struct translator *t, unsigned guest, unsigned host)
+{
+	int home = host_of(guest);
+
+	if (home < 0)
+		emit_store(&t->e, 8, gpr_slot(guest), host);
+	else if ((unsigned)home != host)
+		emit_mov(&t->e, 8, (unsigned)home, host);
+}
+
+struct host_memory at_pointer(struct translator *t, const void *pointer, unsigned temp)
+{
+	intptr_t distance = (intptr_t)pointer - (intptr_t)t->c;
+
+	if (distance == (int32_t)distance)
+		return at_gs((size_t)distance);
+	emit_mov_imm(&t->e, temp, (uintptr_t)pointer);
+	return at_register(temp, 0);
+}
+
+/* Addresses. */
+static void add_segment_base(struct translator *t, unsigned seg, unsigned to)
+{
+	if (seg == FS || seg == GS) {
+		clobber_flags(t);
+		emit_alu(&t->e, ALU_ADD, 8, to,
+			 at_gs(offsetof(struct vcpu, seg) + seg * sizeof(struct segment) +
+			       offsetof(struct segment, base)));
+	}
+}
+
+void guest_address(struct translator *t, const struct insn *i, unsigned to)
+{
+	unsigned size = i->addrsize == 4 ? 4 : 8;
+	struct host_memory m = { .base = -1, .index = -1, .scale = i->scale };
+	uint64_t disp = (uint64_t)i->disp;
+
+	if (i->base == GPR_BLOCK)
+		disp += t->source->rip;
+	if (i->base < GPR_ZERO)
+		m.base = (int8_t)use_gpr(t, i->base, T0, true);
+	if (i->index < GPR_ZERO)
+		m.index = (int8_t)use_gpr(t, i->index, T1, true);
+	if (m.base < 0 && m.index < 0) {
+		emit_mov_imm(&t->e, to, size == 4 ? (uint32_t)disp : disp);
+	} else {
+		m.disp = (int32_t)disp; /* beside a register it is 32 bits */
+		emit_lea(&t->e, size, to, m);
+	}
+	add_segment_base(t, i->seg, to);
+}
+
+/* T0 has the linear address; afterwards the host's. */
+static void check_tlb(struct translator *t, unsigned size, bool write)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
+
+	_Static_assert(sizeof(struct tlb_entry) == 32, "the index below is scaled by 32");
+	emit_mov(&t->e, 4, T1, T0);
+	emit_shift(&t->e, SHIFT_SHR, 4, T1, PAGE_SHIFT - 5);
+	emit_alu_imm(&t->e, ALU_AND, 4, T1, (TLB_ENTRIES - 1) << 5);
+	emit_alu(&t->e, ALU_ADD, 8, T1, GS(tlb_now));
+	emit_alu(&t->e, ALU_SUB, 8, T0, at_register(T1, (int32_t)tag));
+	emit_alu_imm(&t->e, ALU_CMP, 8, T0, (int32_t)(PAGE_BYTES - size));
+	if (s->froms < ARRAY_LEN(s->from))
+		s->from[s->froms++] = emit_jcc(&t->e, CC_A);
+	emit_alu(&t->e, ALU_ADD, 8, T0, at_register(T1, offsetof(struct tlb_entry, host)));
+}
+
+/* The same for up to 8 bytes on the stack, which is mostly in the page it was in last time. */
+static void check_stack(struct translator *t)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	emit_alu(&t->e, ALU_SUB, 8, T0, GS(stack_page));
+	emit_alu(&t->e, ALU_CMP, 8, T0, GS(stack_limit));
+	s->stack_from[s->stacks] = emit_jcc(&t->e, CC_AE);
+	emit_alu(&t->e, ALU_ADD, 8, T0, GS(stack_host));
+	s->stack_resume[s->stacks++] = emit_here(&t->e);
+}
+
+static bool is_on_stack(const struct insn *i, unsigned size)
+{
+	return i->base == RSP && i->index >= GPR_ZERO && i->addrsize == 8 && i->seg != FS &&
+	       i->seg != GS && size <= 8;
+}
+
+void host_address(struct translator *t, const struct insn *i, unsigned size, bool write)
+{
+	clobber_flags(t);
+	guest_address(t, i, T0);
+	if (is_on_stack(i, size))
+		check_stack(t);
+	else
+		check_tlb(t, size, write);
+}
+
+void host_address_of_stack(struct translator *t, const struct insn *i, int32_t offset, unsigned size,
+			   bool write)
+{
+	clobber_flags(t);
+	emit_lea(&t->e, t->word, T0, at_register(GUEST_RSP, offset));
+	check_stack(t);
+}
+
+void host_address_of_frame(struct translator *t, const struct insn *i)
+{
+	clobber_flags(t);
+	emit_mov(&t->e, t->word, T0, H_RBP);
+	check_tlb(t, t->word, false);
+}
+
+/* No memory operand, or one in the way the inline check knows. */
+bool is_addressable(const struct translator *t, const struct insn *i)
+{
+	return !insn_has_memory(i) || t->word == 8 ||
+	       (i->addrsize == 4 && i->seg != FS && i->seg != GS);
+}
