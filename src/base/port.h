@@ -20,13 +20,17 @@ void port_free_pages(void *memory, size_t bytes);
 void *port_alloc_shared(size_t bytes);
 int port_share_page(void *page, void *as); /* 0 or -errno */
 
-/* Memory for generated code, mapped twice (W^X): write through one, run through the other. */
+/*
+ * Memory for generated code, mapped twice (W^X): write through one, run through the other.
+ * `profiled`: in the one way in which a profiler looks for its names elsewhere (perf's map), which a
+ * host that is strict about memory made executable may refuse.
+ */
 struct port_code {
 	uint8_t *write;
 	const uint8_t *run;
 	size_t size;
 };
-int port_code_alloc(struct port_code *code, size_t size); /* 0 or -errno */
+int port_code_alloc(struct port_code *code, size_t size, bool profiled); /* 0 or -errno */
 void port_code_free(struct port_code *code);
 
 /* What GS-relative addresses of generated code count from, on this thread. */

@@ -25,6 +25,7 @@ struct memslots {
 };
 
 struct irqchip;
+struct vm_event;
 struct io_hooks;
 
 struct vm {
@@ -53,7 +54,9 @@ struct vm {
 	uint32_t default_tsc_khz;
 	uint8_t translator;       /* vm_options.translator */
 	bool vmware_backdoor;     /* its ports are beyond IOPL and the TSS */
-	uint32_t log;             /* VM_LOG_* */
+	uint32_t log;             /* VM_LOG_*: log.h */
+	void (*on_event)(void *context, const struct vm_event *event);
+	void *event_context;
 	uint64_t enabled_caps;    /* bit numbers private to api/ */
 	uint32_t refs;            /* atomic */
 };

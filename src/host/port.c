@@ -77,7 +77,28 @@ void port_free_pages(void *memory, size_t bytes)
 		munmap(memory, bytes ? bytes : 1);
 }
 
-int port_code_alloc(struct port_code *code, size_t size)
+/* Of memory without a name, which is what perf takes for a JIT's. */
+static int map_unnamed(struct port_code *code, size_t size)
+{
+	void *write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *run;
+	int error;
+
+	if (write == MAP_FAILED)
+		return -errno;
+	run = mremap(write, 0, size, MREMAP_MAYMOVE); /* 0: a second mapping, the first one stays */
+	if (run != MAP_FAILED && !mprotect(run, size, PROT_READ | PROT_EXEC)) {
+		*code = (struct port_code){ .write = write, .run = run, .size = size };
+		return 0;
+	}
+	error = -errno;
+	if (run != MAP_FAILED)
+		munmap(run, size);
+	munmap(write, size);
+	return error;
+}
+
+static int map_file(struct port_code *code, size_t size)
 {
 	int fd = memfd_create("kelvin-code", MFD_CLOEXEC), error = 0;
 	void *write, *run;
@@ -102,6 +123,11 @@ int port_code_alloc(struct port_code *code, size_t size)
 	}
 	close(fd);
 	return error;
+}
+
+int port_code_alloc(struct port_code *code, size_t size, bool profiled)
+{
+	return profiled ? map_unnamed(code, size) : map_file(code, size);
 }
 
 void port_code_free(struct port_code *code)

@@ -182,6 +182,10 @@ static int opt_accel(struct config *config, const char *name, const char *value,
 		error = options_bool(&options, "vmware-backdoor", backdoor, &backdoor, err);
 	config->engine.vmware_backdoor = backdoor;
 	if (!error)
+		error = options_bool(&options, "perfmap", config->perf_map, &config->perf_map, err);
+	if (!error)
+		error = options_bool(&options, "jitdump", config->jit_dump, &config->jit_dump, err);
+	if (!error)
 		error = options_bool(&options, "prove", true, &prove, err);
 	config->kvm_unproved |= !prove;
 	if (!error)

@@ -34,6 +34,7 @@ struct config {
 	bool nodefaults, nographic, no_reboot, no_shutdown, paused, daemonize, snapshot;
 	const char *pidfile, *log_file, *watchdog_action, *load_file, *incoming;
 	const char *rtc_base;
+	bool perf_map, jit_dump; /* trace.h */
 	bool quits_on_panic;
 	bool done;               /* -help, -version: nothing is to run */
 	int status;

@@ -14,6 +14,7 @@
 #include "manage/drives.h"
 #include "manage/keys.h"
 #include "manage/monitor.h"
+#include "manage/trace.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -160,6 +161,9 @@ int vmm_build(struct vmm *vmm, struct config *config, struct err *err)
 
 	vmm->config = config;
 	vmm->loop = loop_new();
+	error = trace_open(&vmm->trace, config, err);
+	if (error)
+		return error;
 	vmm->system = accel_open(config, false, err);
 	if (!vmm->system)
 		return -err->code;
@@ -205,4 +209,5 @@ void vmm_free(struct vmm *vmm)
 		typist_free(vmm->typist);
 	if (vmm->loop)
 		loop_free(vmm->loop);
+	trace_close(vmm->trace);
 }

@@ -8,6 +8,7 @@
 struct kvm;
 struct loop;
 struct monitor;
+struct trace;
 struct typist;
 struct vnc;
 
@@ -15,6 +16,7 @@ struct vmm {
 	struct config *config;
 	struct loop *loop;
 	struct kvm *system; /* the board's */
+	struct trace *trace; /* NULL: nothing to tell */
 	struct board *board;
 	const char *accel_name;
 	const char *reset_reason; /* a reset is on its way; else NULL */

@@ -74,6 +74,7 @@ static void wrong_lines_are_named(void **state)
 		{ { "-machine", "pc,hpet=maybe" }, "hpet" },
 		{ { "-machine", "pc,kernel_irqchip=off" }, "kernel_irqchip" },
 		{ { "-accel", "kvm,translator=x" }, "translator" },
+		{ { "-accel", "soft,perfmap=x" }, "perfmap" },
 		{ { "-uuid", "1234" }, "1234" },
 		{ { "-uuid", "550e8400-e29b-41d4-a716-44665544000g" }, "-uuid" },
 		{ { "-uuid", "550e8400-e29b-41d4-a716-4466554400001" }, "-uuid" },
@@ -123,6 +124,8 @@ static void right_lines_are_understood(void **state)
 		{ "-d", "int,unimp" },
 		{ "disk,with,commas.img" },
 		{ "-daemonize", "-nographic", "-nodefaults" },
+		{ "-accel", "soft,perfmap=on" },
+		{ "-jitdump" },
 	};
 	struct config c[ARRAY_LEN(argv)];
 	struct err err;
@@ -142,6 +145,8 @@ static void right_lines_are_understood(void **state)
 	assert_string_equal(c[4].nics.list[0], "user,model=e1000,hostfwd=tcp::22-:22");
 	assert_int_equal(c[5].engine.log, VM_LOG_INT | VM_LOG_UNIMPLEMENTED);
 	assert_non_null(strstr(c[6].drives.list[0], "disk,,with,,commas.img"));
+	assert_true(c[8].perf_map && !c[8].jit_dump);
+	assert_true(c[9].jit_dump && !c[9].perf_map);
 	for (unsigned i = 0; i < ARRAY_LEN(argv); i++)
 		config_free(&c[i]);
 }

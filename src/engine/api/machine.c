@@ -21,7 +21,11 @@ struct vm *vm_new(const struct vm_options *options)
 	if (!vm)
 		return NULL;
 	vm->refs = 1;
-	vm->log = options ? options->log : 0;
+	if (options) {
+		vm->log = options->log & (options->on_event ? ~0u : VM_LOG_UNIMPLEMENTED);
+		vm->on_event = options->on_event;
+		vm->event_context = options->context;
+	}
 	vm->translator = options ? (uint8_t)options->translator : 0;
 	vm->vmware_backdoor = options && options->vmware_backdoor;
 	vm->slots = port_alloc(sizeof(*vm->slots));

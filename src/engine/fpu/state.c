@@ -7,6 +7,8 @@
  */
 #include "internal.h"
 
+#include "engine/sys/log.h"
+
 #include <errno.h>
 
 /* Where the protection keys go if the host has none: its memory accesses are not ours. */
@@ -69,7 +71,7 @@ int fpu_init(struct vcpu *c)
 		port_free_pages(stubs, sizeof(*stubs));
 		return -ENOMEM;
 	}
-	int error = port_code_alloc(&stubs->code, STUB_CODE_BYTES);
+	int error = port_code_alloc(&stubs->code, STUB_CODE_BYTES, log_wants(c, VM_LOG_OUT_ASM));
 
 	if (error) {
 		port_free_pages(stubs->stubs, STUB_LIMIT * sizeof(struct stub));
@@ -77,6 +79,12 @@ int fpu_init(struct vcpu *c)
 		return error;
 	}
 	c->stubs = stubs;
+	if (log_wants(c, VM_LOG_OUT_ASM))
+		log_tell(c, (struct vm_event){ .kind = VM_LOG_OUT_ASM,
+					       .name = "instructions on the host's vector unit",
+					       .address = (uintptr_t)stubs->code.run,
+					       .code = stubs->code.write,
+					       .bytes = STUB_CODE_BYTES });
 	fpu_reset(c);
 	return 0;
 }

@@ -156,4 +156,9 @@ bool vector_is_fp(const struct op_info *info);
 /* native_branch.c */
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info);
 
+/* log.c: if anybody wants to know. Addresses are in the writable view. */
+void jit_log_thunks(const struct vcpu *c);
+void jit_log_block(const struct vcpu *c, const struct jit_source *source, const uint8_t *begin,
+		   const uint8_t *end);
+
 #endif

@@ -11,6 +11,7 @@
 #include "engine/fpu/fpu.h"
 #include "engine/interp/flags.h"
 #include "engine/interp/interp.h"
+#include "engine/sys/log.h"
 
 typedef void enter_fn(struct vcpu *c, const uint8_t *code);
 
@@ -155,7 +156,7 @@ int jit_init(struct vcpu *c)
 		return -12;
 	jit->blocks = port_alloc_pages(MAX_BLOCKS * sizeof(*jit->blocks));
 	jit->singles = port_alloc_pages(MAX_SINGLES * sizeof(*jit->singles));
-	error = port_code_alloc(&jit->code, CACHE_BYTES);
+	error = port_code_alloc(&jit->code, CACHE_BYTES, log_wants(c, VM_LOG_OUT_ASM));
 	if (error || !jit->blocks || !jit->singles) {
 		c->jit = jit;
 		jit_fini(c);
@@ -168,6 +169,7 @@ int jit_init(struct vcpu *c)
 	c->jit_jump = jit->jump;
 	emit_thunks(jit, c, &e);
 	jit->after_thunks = jit->used = ALIGN_UP((size_t)(e.out - jit->code.write), 64);
+	jit_log_thunks(c);
 	return 0;
 }
 

@@ -276,6 +276,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	if (t.e.full)
 		return NULL;
 	jit->block_count++;
+	jit_log_block(c, source, t.e.begin, t.e.out);
 	jit->used = ALIGN_UP((size_t)(t.e.out - jit->code.write), 16);
 	jit->counters.blocks++;
 	jit->counters.bytes = jit->used;

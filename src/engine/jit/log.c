@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/* Telling about host code that was made: each translation, and the pieces all translations share. */
+#include "engine/jit/internal.h"
+
+#include "engine/sys/log.h"
+
+static void tell_code(const struct vcpu *c, struct vm_event event, const uint8_t *begin,
+		      const uint8_t *end)
+{
+	const struct port_code *code = &c->jit->code;
+
+	event.kind = VM_LOG_OUT_ASM;
+	event.address = (uintptr_t)begin + (uintptr_t)(code->run - code->write);
+	event.code = begin;
+	event.bytes = (size_t)(end - begin);
+	log_tell(c, event);
+}
+
+void jit_log_block(const struct vcpu *c, const struct jit_source *source, const uint8_t *begin,
+		   const uint8_t *end)
+{
+	struct vm_event event = { .rip = source->rip, .insns = source->count, .cpl = c->cpl };
+
+	if (log_wants(c, VM_LOG_OUT_ASM))
+		tell_code(c, event, begin, end);
+}
+
+void jit_log_thunks(const struct vcpu *c)
+{
+	const struct jit *jit = c->jit;
+	const struct {
+		const char *name;
+		const uint8_t *at;
+	} thunks[] = {
+		{ "enter", jit->enter },
+		{ "leave", jit->leave },
+		{ "leave, RIP is set", jit->leave_rip },
+		{ "stack page", jit->stack_thunk },
+		{ "single instruction", jit->single_thunk },
+	};
+	const uint8_t *writable = jit->code.write;
+
+	if (!log_wants(c, VM_LOG_OUT_ASM))
+		return;
+	for (unsigned n = 0; n < ARRAY_LEN(thunks); n++) {
+		const uint8_t *begin = writable + (thunks[n].at - jit->code.run);
+		const uint8_t *end = writable + jit->after_thunks;
+
+		for (unsigned k = 0; k < ARRAY_LEN(thunks); k++) { /* up to the next one */
+			const uint8_t *next = writable + (thunks[k].at - jit->code.run);
+
+			if (next > begin && next < end)
+				end = next;
+		}
+		tell_code(c, (struct vm_event){ .name = thunks[n].name }, begin, end);
+	}
+}
