@@ -24,6 +24,20 @@ GUEST(memory_code, ".code64",
 GUEST(call_code, ".code64",
       "1: testb $3, %cl\n jz 2f\n incl %eax\n 2: callq 3f\n addl %eax, %edx\n decl %ecx\n"
       "jnz 1b\n hlt\n 3: xorl %eax, %edx\n retq");
+GUEST(atomic_code, ".code64",
+      "movl $0x20000, %esi\n 1: lock incq (%rsi)\n movl $1, %eax\n lock xaddl %eax, 8(%rsi)\n"
+      "movl 16(%rsi), %eax\n leal 1(%rax), %edx\n lock cmpxchgl %edx, 16(%rsi)\n"
+      "xchgq %rdx, 24(%rsi)\n decl %ecx\n jnz 1b\n hlt");
+GUEST(division_code, ".code64",
+      "movl $10, %ebx\n movl $0x20000, %edi\n 1: movl %ecx, %eax\n xorl %edx, %edx\n divl %ebx\n"
+      "movq %rcx, %rax\n cqto\n idivq %rbx\n movb %ah, 1(%rdi)\n bswapq %rax\n decl %ecx\n"
+      "jnz 1b\n hlt");
+GUEST(string_code, ".code64",
+      "1: movl $0x20000, %esi\n movl $0x21000, %edi\n movl %ecx, %ebx\n movl $8, %ecx\n rep movsq\n"
+      "movl $100, %ecx\n rep stosb\n movl %ebx, %ecx\n decl %ecx\n jnz 1b\n hlt");
+GUEST(x87_code, ".code64",
+      "movl $0x20000, %esi\n fldz\n fld1\n 1: fldl (%rsi)\n fadd %st(1)\n fmul %st(0)\n"
+      "faddp %st, %st(2)\n fld %st(1)\n fistpl 8(%rsi)\n decl %ecx\n jnz 1b\n hlt");
 GUEST(real_code, ".code16",
       "movw $0x2000, %si\n 1: movw (%si), %ax\n addw %cx, %ax\n movw %ax, 2(%si)\n incw %dx\n"
       "decl %ecx\n jnz 1b\n hlt");
@@ -40,6 +54,10 @@ static const struct kernel kernels[] = {
 	{ "arithmetic, 64-bit", LONG_64, alu_code, alu_code_end, 10, 10000000 },
 	{ "memory, 64-bit", LONG_64, memory_code, memory_code_end, 11, 10000000 },
 	{ "calls and branches, 64-bit", LONG_64, call_code, call_code_end, 8.75, 10000000 },
+	{ "atomic, 64-bit", LONG_64, atomic_code, atomic_code_end, 9, 3000000 },
+	{ "division, 64-bit", LONG_64, division_code, division_code_end, 10, 3000000 },
+	{ "strings, 64-bit", LONG_64, string_code, string_code_end, 9, 1000000 },
+	{ "x87, 64-bit", LONG_64, x87_code, x87_code_end, 8, 3000000 },
 	{ "real mode", REAL_16, real_code, real_code_end, 6, 10000000 },
 };
 

@@ -86,10 +86,16 @@ void guest_address(struct translator *t, const struct insn *i, unsigned to)
 	add_segment_base(t, i->seg, to);
 }
 
+void slow_if(struct translator *t, enum condition cc)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	s->from[s->froms++] = emit_jcc(&t->e, cc);
+}
+
 /* T0 has the linear address; afterwards the host's. */
 static void check_tlb(struct translator *t, unsigned size, bool write)
 {
-	struct slow_path *s = &t->slow[t->slow_count];
 	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
 
 	_Static_assert(sizeof(struct tlb_entry) == 32, "the index below is scaled by 32");
@@ -99,9 +105,14 @@ static void check_tlb(struct translator *t, unsigned size, bool write)
 	emit_alu(&t->e, ALU_ADD, 8, T1, GS(tlb_now));
 	emit_alu(&t->e, ALU_SUB, 8, T0, at_register(T1, (int32_t)tag));
 	emit_alu_imm(&t->e, ALU_CMP, 8, T0, (int32_t)(PAGE_BYTES - size));
-	if (s->froms < ARRAY_LEN(s->from))
-		s->from[s->froms++] = emit_jcc(&t->e, CC_A);
+	slow_if(t, CC_A);
 	emit_alu(&t->e, ALU_ADD, 8, T0, at_register(T1, offsetof(struct tlb_entry, host)));
+}
+
+void host_address_of_linear(struct translator *t, unsigned size, bool write)
+{
+	clobber_flags(t);
+	check_tlb(t, size, write);
 }
 
 /* The same for up to 8 bytes on the stack, which is mostly in the page it was in last time. */

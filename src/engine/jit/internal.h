@@ -93,7 +93,7 @@ struct translator {
 };
 
 struct slow_path {
-	uint8_t *from[2];   /* jumps that lead here */
+	uint8_t *from[4];   /* jumps that lead here */
 	unsigned froms;
 	/* Jumps for stack accesses not in the page of the last one, and where they come back. */
 	uint8_t *stack_from[2];
@@ -104,8 +104,20 @@ struct slow_path {
 	bool flags_to_host; /* the fast path continues with flags in EFLAGS */
 };
 
-/* Translates one instruction natively; false: nothing was emitted. */
+/* Translates one instruction natively; false: what was emitted does not count. */
 bool native_insn(struct translator *t, const struct insn *i, const struct op_info *info);
+
+/* native.c: what to encode of an instruction. */
+struct plan {
+	struct encoding encoding;
+	unsigned extension; /* ModRM.reg when it is no operand */
+	bool has_reg;
+	uint8_t imm_bytes;
+	bool reads_flags, writes_flags;
+};
+struct plan plan_for(const struct translator *t, const struct insn *i, const struct op_info *info);
+bool is_high_byte(const struct insn *i, const struct op_info *info);
+void write_imm(struct translator *t, const struct insn *i, unsigned bytes);
 
 /* Shared pieces: translate.c. */
 enum { ALL_FLAGS = F_STATUS };
@@ -120,6 +132,9 @@ uint64_t branch_target(const struct translator *t, uint64_t offset);
 bool is_addressable(const struct translator *t, const struct insn *i);
 /* The host address of the operand in T0. EFLAGS are clobbered, T1 too. */
 void host_address(struct translator *t, const struct insn *i, unsigned size, bool write);
+void host_address_of_linear(struct translator *t, unsigned size, bool write); /* it is in T0 */
+/* To the slow path if the jump is taken. */
+void slow_if(struct translator *t, enum condition cc);
 void host_address_of_stack(struct translator *t, const struct insn *i, int32_t offset, unsigned size,
 			   bool write);
 void host_address_of_frame(struct translator *t, const struct insn *i); /* [RBP], 8 bytes, read */
@@ -152,6 +167,9 @@ op_fn jit_single_done;
 bool native_vector(struct translator *t, const struct insn *i, const struct op_info *info);
 bool vector_is_native(const struct insn *i, const struct op_info *info);
 bool vector_is_fp(const struct op_info *info);
+
+/* native_atomic.c: LOCK, XCHG with memory, XADD, CMPXCHG, bit tests at an offset in a register. */
+bool native_atomic(struct translator *t, const struct insn *i, const struct op_info *info);
 
 /* native_branch.c */
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info);

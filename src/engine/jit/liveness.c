@@ -40,7 +40,8 @@ static bool only_leaves_flags(const struct insn *i, const struct op_info *info)
 	if (info->map == MAP_1)
 		return ((op & 0xfe) == 0xfe && n < 2) || (op & 0xf0) == 0x40 ||
 		       (is_shift(info) && n != 2 && n != 3 /* RCL, RCR */);
-	return info->map == MAP_0F && ((op & 0xe7) == 0xa3 || op == 0xba || (op & 0xf6) == 0xa4);
+	return info->map == MAP_0F && ((op & 0xe7) == 0xa3 || op == 0xba || op == 0xc7 ||
+				      (op & 0xf6) == 0xa4);
 }
 
 uint16_t flags_needed(const struct insn *i, const struct op_info *info)

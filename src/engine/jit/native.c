@@ -3,29 +3,20 @@
  * General-purpose instructions as host instructions: the same opcode with registers renamed and the
  * memory operand replaced by its host address.
  *
- * Left to the interpreter: LOCK and XCHG with memory, DIV (its #DE), AH-BH, string instructions,
- * 16-bit pushes, everything privileged, x87 and vectors.
+ * Left to the interpreter: DIV (its #DE), AH-BH, string instructions, 16-bit pushes, everything
+ * privileged, x87 and vectors.
  */
 #include "engine/jit/internal.h"
 
 #include "base/bytes.h"
 
-/* What to encode. */
-struct plan {
-	struct encoding encoding;
-	unsigned extension;      /* ModRM.reg when it is no operand */
-	bool has_reg;
-	uint8_t imm_bytes;
-	bool reads_flags, writes_flags;
-};
-
-static bool is_high_byte(const struct insn *i, const struct op_info *info)
+bool is_high_byte(const struct insn *i, const struct op_info *info)
 {
 	return ((info->reg & FIELD_KIND) == FIELD_GPR8 && i->reg >= BYTE_AH) ||
 	       ((info->rm & FIELD_KIND) == FIELD_GPR8 && !insn_has_memory(i) && i->rm >= BYTE_AH);
 }
 
-static void write_imm(struct translator *t, const struct insn *i, unsigned bytes)
+void write_imm(struct translator *t, const struct insn *i, unsigned bytes)
 {
 	emit_bytes(&t->e, &i->imm, bytes);
 }
@@ -81,8 +72,7 @@ static bool encode(struct translator *t, const struct insn *i, const struct op_i
 	return true;
 }
 
-static struct plan plan_for(const struct translator *t, const struct insn *i,
-			    const struct op_info *info)
+struct plan plan_for(const struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	static const uint8_t maps[] = { [MAP_1] = 1, [MAP_0F] = 0x0f, [MAP_0F38] = 0x38,
 					[MAP_0F3A] = 0x3a };
@@ -414,6 +404,8 @@ bool native_insn(struct translator *t, const struct insn *i, const struct op_inf
 {
 	if (info->encoding != LEGACY || info->flags & (OP_X87 | OP_VECTOR | OP_STRING | OP_CPL0 | OP_SYSTEM))
 		return false;
+	if (native_atomic(t, i, info))
+		return true;
 	if (info->map == MAP_1)
 		return one_byte(t, i, info);
 	if (info->map == MAP_0F)

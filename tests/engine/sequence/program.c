@@ -168,6 +168,60 @@ static void put_memory(struct writer *w)
 	modrm_disp8(w, reg, base, (int)random_below(w->r, 64));
 }
 
+/* MOV register, imm32: an address. */
+static void put_address(struct writer *w, unsigned reg)
+{
+	put_rex(w, 0x48 | reg >> 3);
+	PUT(w, 0xc7, 0xc0 | (reg & 7));
+	put32(w, (uint32_t)(good_address(w->r) & ~random_below(w->r, 16)));
+}
+
+/* What LOCK may precede, and does mostly; CMPXCHG finds what it expects half of the time. */
+static void put_atomic(struct writer *w)
+{
+	static const struct {
+		uint8_t map, opcode, extension;
+		bool has_reg, has_imm;
+	} rows[] = {
+		{ 1, 0x01, 0, true, false },  { 1, 0x11, 0, true, false },  { 1, 0x19, 0, true, false },
+		{ 1, 0x29, 0, true, false },  { 1, 0x00, 0, true, false },  { 1, 0x83, 0, false, true },
+		{ 1, 0x83, 2, false, true },  { 1, 0x83, 4, false, true },  { 1, 0x80, 1, false, true },
+		{ 1, 0x86, 0, true, false },  { 1, 0x87, 0, true, false },  { 1, 0x87, 0, true, false },
+		{ 1, 0xf7, 2, false, false }, { 1, 0xf7, 3, false, false }, { 1, 0xff, 0, false, false },
+		{ 1, 0xff, 1, false, false }, { 1, 0xfe, 0, false, false }, { 15, 0xab, 0, true, false },
+		{ 15, 0xb3, 0, true, false }, { 15, 0xbb, 0, true, false }, { 15, 0xba, 5, false, true },
+		{ 15, 0xba, 6, false, true }, { 15, 0xb0, 0, true, false }, { 15, 0xb1, 0, true, false },
+		{ 15, 0xb1, 0, true, false }, { 15, 0xc0, 0, true, false }, { 15, 0xc1, 0, true, false },
+		{ 15, 0xc7, 1, false, false }, { 15, 0xc7, 1, false, false },
+	};
+	unsigned row = (unsigned)random_below(w->r, ARRAY_LEN(rows)), base = other_register(w);
+	unsigned reg = rows[row].has_reg ? other_register(w) : rows[row].extension;
+	unsigned wide = (unsigned)random_below(w->r, 2) << 3, disp = (unsigned)random_below(w->r, 4) * 16;
+
+	if (base == RAX)
+		base = RSI;
+	if (random_percent(w->r, 80))
+		put_address(w, base);
+	if (random_percent(w->r, 50)) { /* MOV RAX, [base + disp] */
+		put_rex(w, 0x48 | base >> 3);
+		put8(w, 0x8b);
+		modrm_disp8(w, RAX, base, (int)disp);
+	}
+	if (random_percent(w->r, 80))
+		put8(w, 0xf0);
+	if (random_percent(w->r, 15) && rows[row].opcode != 0xc7)
+		put8(w, 0x66);
+	put_rex(w, 0x40 | wide | (rows[row].has_reg ? reg >> 3 : 0) << 2 | base >> 3);
+	if (rows[row].map == 15)
+		put8(w, 0x0f);
+	put8(w, rows[row].opcode);
+	modrm_disp8(w, reg, base, (int)disp);
+	if (rows[row].has_imm)
+		put8(w, (unsigned)random_next(w->r));
+	if (rows[row].map == 15 && rows[row].opcode < 0xc0 && (rows[row].opcode & 0xfe) != 0xb0)
+		define_flags(w); /* bit tests */
+}
+
 static void put_stack(struct writer *w)
 {
 	unsigned reg = other_register(w);
@@ -245,8 +299,10 @@ static void put_insn(struct writer *w)
 
 	if (what < 45)
 		put_form(w);
-	else if (what < 68)
+	else if (what < 62)
 		put_memory(w);
+	else if (what < 68)
+		put_atomic(w);
 	else if (what < 76)
 		put_stack(w);
 	else if (what < 88)
