@@ -166,6 +166,9 @@ enum { IO_LOG_ENTRIES = 16 };
 /* The XSAVE area in standard format, host layout, x87 to PKRU. */
 enum { XSAVE_BYTES = 4096 };
 
+/* Kinds of vector instructions, by what of the registers they may change. */
+enum vector_level { VECTORS_NONE, VECTORS_SSE, VECTORS_AVX, VECTORS_AVX512, VECTOR_LEVELS };
+
 struct msr_state {
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
@@ -287,6 +290,7 @@ struct vcpu {
 	uint64_t apic_base;         /* IA32_APIC_BASE; written by this vCPU, read by senders: irqchip/ */
 	bool clock_paused;          /* KVM_KVMCLOCK_CTRL: told to the guest with the next update */
 	bool x87_live;              /* the host's x87 unit holds the guest's state: fpu/ */
+	bool wide_used;             /* masks and what is beyond YMM may differ from zero: fpu/ */
 	_Alignas(64) uint8_t xsave[XSAVE_BYTES];
 
 	/* The translator's, see jit/internal.h. */
@@ -295,8 +299,9 @@ struct vcpu {
 	struct jump_entry *jit_jump;
 	struct jit_link *jit_link;   /* the exit last taken, if it can be linked */
 	uint32_t jit_epoch;          /* raised by jit_flush: older translations are gone */
-	bool jit_vector_ok;          /* SSE instructions neither #UD nor #NM: mode_update() */
-	bool jit_fp_used;            /* the host's MXCSR may hold flags of the guest's */
+	/* enum vector_level: of the guest's vector registers now in the host's (xsave is stale then);
+	 * and which instructions neither #UD nor #NM: mode_update(), XCR0. */
+	uint8_t jit_vectors, jit_vectors_ok;
 	bool jit_stop;               /* leave translated code after this instruction */
 
 	uint64_t count_insns, count_blocks, count_exits, count_tlb_misses; /* statistics */

@@ -130,6 +130,12 @@ void fpu_reset(struct vcpu *c)
 	(void)c;
 }
 
+enum vector_level fpu_vectors_allowed(const struct vcpu *c)
+{
+	(void)c;
+	return VECTORS_NONE;
+}
+
 uint64_t xsave_supported(void)
 {
 	return 0x2e7;

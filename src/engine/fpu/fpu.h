@@ -30,8 +30,21 @@ void fpu_leave(struct vcpu *c);
  * bits in MXCSR, XSTATE_BV or XCOMP_BV; nothing was changed. */
 bool fpu_load_area(struct vcpu *c, const uint8_t *area);
 
-/* Translated code ran with the host's MXCSR: its sticky flags become the guest's. */
-void fpu_collect_flags(struct vcpu *c);
+/* The highest level whose instructions the guest has enabled. */
+enum vector_level fpu_vectors_allowed(const struct vcpu *c);
+
+/* A prepared vector instruction, for the translator: what it is encoded as, and its operands. */
+struct vector_form {
+	enum vector_level level;
+	uint8_t pp, opcode, w, l, mask, b, z, vvvv, reg, rm; /* reg: perhaps an opcode extension */
+	bool reg_is_gpr, rm_is_gpr;
+	bool has_imm8;
+	uint8_t imm8;
+	uint8_t bytes; /* of the memory operand, all of which may be touched */
+	bool is_aligned;
+};
+/* False: it has an address per element, implicit operands in memory, or uses the x87 unit. */
+bool fpu_vector_form(const struct insn *i, struct vector_form *form);
 
 /* Layout of c->xsave: standard format; 0 where this host or guest lacks the component. */
 unsigned xsave_offset(unsigned component);

@@ -103,6 +103,7 @@ void fpu_fini(struct vcpu *c)
 void fpu_reset(struct vcpu *c)
 {
 	c->x87_live = false;
+	c->wide_used = false;
 	memset(c->xsave, 0, sizeof(c->xsave));
 	store_le16(c->xsave + AREA_FCW, FCW_INIT);
 	store_le32(c->xsave + AREA_MXCSR, MXCSR_INIT);
@@ -120,6 +121,7 @@ bool fpu_load_area(struct vcpu *c, const uint8_t *area)
 		return false;
 	fpu_reset(c);
 	store_le32(c->xsave + AREA_MXCSR, mxcsr);
+	c->wide_used = present & XCR0_WIDE;
 	for (unsigned n = 0; n < COMPONENT_COUNT; n++) {
 		if (n == COMPONENT_X87 && present & 1) {
 			memcpy(c->xsave, area, AREA_MXCSR);
@@ -136,7 +138,6 @@ void fpu_enter(struct vcpu *c)
 {
 	c->stubs->host_mxcsr = host_mxcsr_get();
 	c->stubs->host_fcw = host_x87_control();
-	host_mxcsr_set(MXCSR_INIT); /* what it collects from now on is the guest's */
 }
 
 void fpu_leave(struct vcpu *c)
@@ -179,12 +180,12 @@ void exec_vzeroupper(struct vcpu *c, const struct insn *i)
 	next(c, i);
 }
 
-void fpu_collect_flags(struct vcpu *c)
+enum vector_level fpu_vectors_allowed(const struct vcpu *c)
 {
-	uint32_t host = host_mxcsr_get(), guest = load_le32(c->xsave + AREA_MXCSR);
-
-	if (host & FP_ALL) {
-		store_le32(c->xsave + AREA_MXCSR, guest | (host & FP_ALL));
-		host_mxcsr_set(host & ~(uint32_t)FP_ALL);
-	}
+	if (c->cr0 & (CR0_EM | CR0_TS) || !(c->cr4 & CR4_OSFXSR))
+		return VECTORS_NONE;
+	if (!(c->cr4 & CR4_OSXSAVE) || (c->xcr0 & XCR0_AVX) != XCR0_AVX || !(c->cr0 & CR0_PE) ||
+	    c->mode & MODE_VM86)
+		return VECTORS_SSE;
+	return (c->xcr0 & XCR0_AVX512) == XCR0_AVX512 ? VECTORS_AVX512 : VECTORS_AVX;
 }

@@ -185,6 +185,29 @@ void fpu_prepare(const struct vcpu *c, struct insn *i, const uint8_t *bytes)
 	i->imm = (uint64_t)(uintptr_t)s;
 }
 
+bool fpu_vector_form(const struct insn *i, struct vector_form *form)
+{
+	static const uint8_t level[] = { [CLASS_SSE] = VECTORS_SSE, [CLASS_AVX] = VECTORS_AVX,
+					 [CLASS_AVX512] = VECTORS_AVX512, [CLASS_X87] = 0 };
+	const struct op_info *info = op_info(i->op);
+	const struct stub *s = stub_of(i);
+
+	if (!(info->flags & OP_VECTOR) || i->exec != exec_vector ||
+	    info->flags & (OP_ANY_VSIB | OP_DI_STORE) || s->exec == stub_ud || !level[s->class] ||
+	    (insn_has_memory(i) && !s->bytes))
+		return false;
+	*form = (struct vector_form){
+		.level = level[s->class], .pp = s->form.pp, .opcode = s->form.opcode, .w = s->form.w,
+		.l = s->form.l, .mask = s->form.mask, .b = s->form.b, .z = s->form.z,
+		.vvvv = s->form.vvvv, .rm = s->form.rm,
+		.reg = field_kind(info->reg) == FIELD_NONE ? s->form.modrm >> 3 & 7 : s->form.reg,
+		.reg_is_gpr = field_is_gpr(info->reg), .rm_is_gpr = field_is_gpr(info->rm),
+		.has_imm8 = info->imm != IMM_NONE, .imm8 = s->form.imm8, .bytes = s->bytes,
+		.is_aligned = s->traits & STUB_ALIGNED,
+	};
+	return true;
+}
+
 void fpu_forget_stubs(struct vcpu *c)
 {
 	memset(c->stubs->hash, 0, sizeof(c->stubs->hash));

@@ -46,6 +46,7 @@ void vector_check_class(struct vcpu *c, unsigned class)
 		break;
 	case CLASS_AVX512:
 		check_avx(c, XCR0_AVX512);
+		c->wide_used = true;
 		break;
 	case CLASS_MMX:
 		if (c->cr0 & CR0_EM)
@@ -95,13 +96,6 @@ static uint32_t find_tiny_results(struct vcpu *c, const struct stub *s, void *me
 	return tiny ? tiny | (f->out_mxcsr & FP_ALL) : 0;
 }
 
-/* Translated code computes with the initial control bits, and collects the flags it finds. */
-static void restore_mxcsr(struct vcpu *c)
-{
-	if (c->jit)
-		host_mxcsr_set(MXCSR_INIT);
-}
-
 static void run_fp(struct vcpu *c, const struct stub *s, void *memory)
 {
 	struct stub_frame *f = &c->stubs->frame;
@@ -114,13 +108,11 @@ static void run_fp(struct vcpu *c, const struct stub *s, void *memory)
 	if (unlikely(f->abort & FP_UE)) {
 		uint32_t raised = find_tiny_results(c, s, memory, f);
 
-		restore_mxcsr(c);
 		if (raised)
 			raise_simd_exception(c, raised, f->abort);
 	}
 	bool failed = s->run(c, memory, f);
 
-	restore_mxcsr(c);
 	if (unlikely(failed))
 		raise_simd_exception(c, f->out_mxcsr & FP_ALL, f->abort);
 	store_le32(c->xsave + AREA_MXCSR, mxcsr | (f->out_mxcsr & FP_ALL));

@@ -30,10 +30,13 @@ static unsigned component_bytes(const struct vcpu *c, unsigned n)
 
 static bool is_zero(const uint8_t *bytes, unsigned count)
 {
+	uint64_t any = 0;
+
+	for (; count >= 8; count -= 8, bytes += 8)
+		any |= load_le64(bytes);
 	for (unsigned n = 0; n < count; n++)
-		if (bytes[n])
-			return false;
-	return true;
+		any |= bytes[n];
+	return !any;
 }
 
 static uint64_t components_in_use(struct vcpu *c)
@@ -45,7 +48,8 @@ static uint64_t components_in_use(struct vcpu *c)
 	    !is_zero(c->xsave + AREA_ST, AREA_XMM - AREA_ST))
 		in_use |= BIT(COMPONENT_X87);
 	for (unsigned n = COMPONENT_SSE; n < COMPONENT_COUNT; n++)
-		if (!is_zero(c->xsave + xsave_offset(n), component_bytes(c, n)))
+		if ((c->wide_used || !(XCR0_WIDE >> n & 1)) &&
+		    !is_zero(c->xsave + xsave_offset(n), component_bytes(c, n)))
 			in_use |= BIT(n);
 	return in_use;
 }
@@ -323,6 +327,10 @@ static void restore(struct vcpu *c, const struct insn *i, bool must_be_compacted
 		mxcsr = (uint32_t)mem_read(c, address + AREA_MXCSR, 4);
 	if (mxcsr & ~fpu_mxcsr_mask())
 		raise_gp(c);
+	if (rfbm & xstate_bv & XCR0_WIDE)
+		c->wide_used = true;
+	else if ((rfbm & XCR0_WIDE) == XCR0_WIDE)
+		c->wide_used = false;
 	for (unsigned n = 0; n < COMPONENT_COUNT; n++) {
 		if (rfbm & xstate_bv & BIT(n))
 			restore_component(c, i, n, area + offset[n]);

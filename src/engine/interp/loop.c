@@ -168,8 +168,6 @@ static void run_step(struct vcpu *c)
 static void after_unwind(struct vcpu *c, enum unwind_reason reason)
 {
 	block_undo_stop(c->blocks);
-	if (c->jit_fp_used)
-		jit_collect_flags(c);
 	if (c->insn)
 		c->rip = insn_rip(c, c->insn);
 	c->insn = NULL;

@@ -66,11 +66,10 @@ static void displacement(struct emitter *e, unsigned mod, int32_t disp)
 		emit_u32(e, (uint32_t)disp);
 }
 
-void emit_mem(struct emitter *e, struct encoding encoding, unsigned reg, struct host_memory m)
+void emit_operand(struct emitter *e, unsigned reg, struct host_memory m)
 {
 	unsigned mod;
 
-	prefixes(e, encoding, reg, m.base, m.index, m.gs);
 	if (m.base < 0) { /* SIB without base: disp32 */
 		emit_u8(e, (reg & 7) << 3 | 4);
 		emit_u8(e, m.scale << 6 | (m.index < 0 ? 4 : m.index & 7) << 3 | 5);
@@ -85,6 +84,12 @@ void emit_mem(struct emitter *e, struct encoding encoding, unsigned reg, struct 
 		emit_u8(e, m.scale << 6 | (m.index < 0 ? 4 : m.index & 7) << 3 | (m.base & 7));
 	}
 	displacement(e, mod, m.disp);
+}
+
+void emit_mem(struct emitter *e, struct encoding encoding, unsigned reg, struct host_memory m)
+{
+	prefixes(e, encoding, reg, m.base, m.index, m.gs);
+	emit_operand(e, reg, m);
 }
 
 #define GENERAL(op, bytes) ((struct encoding){ .map = 1, .opcode = (op), .size = (bytes) })
@@ -246,6 +251,12 @@ void emit_call_to(struct emitter *e, const void *function)
 {
 	emit_mov_imm(e, H_RAX, (uintptr_t)function);
 	emit_reg(e, GENERAL(0xff, 4), 2, H_RAX);
+}
+
+void emit_call_run(struct emitter *e, const uint8_t *run)
+{
+	emit_u8(e, 0xe8);
+	emit_u32(e, (uint32_t)(run - (emit_here(e) + 4)));
 }
 
 void emit_jmp_reg(struct emitter *e, unsigned reg)

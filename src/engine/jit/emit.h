@@ -57,6 +57,19 @@ struct encoding {
 };
 void emit_reg(struct emitter *e, struct encoding encoding, unsigned reg, unsigned rm);
 void emit_mem(struct emitter *e, struct encoding encoding, unsigned reg, struct host_memory m);
+void emit_operand(struct emitter *e, unsigned reg, struct host_memory m); /* ModRM, SIB, disp */
+
+/*
+ * A vector instruction, emit_vector.c. `kind`: enum op_encoding. `pp`: 0, 0x66, 0xf3 or 0xf2; map: 1 to
+ * 3 for 0F, 0F38, 0F3A; the rest as in the prefix of that kind. Registers are 0 to 31.
+ */
+struct vector_encoding {
+	uint8_t kind, pp, map, opcode, w, l, vvvv, mask, b, z;
+};
+void emit_vector_reg(struct emitter *e, struct vector_encoding v, unsigned reg, unsigned rm);
+/* With EVEX, which scales short ones: a displacement only without base. */
+void emit_vector_mem(struct emitter *e, struct vector_encoding v, unsigned reg, struct host_memory m);
+void emit_vector_zero(struct emitter *e, bool all); /* VZEROUPPER, VZEROALL */
 
 /* The usual ones; size 4 or 8 where given. */
 void emit_mov(struct emitter *e, unsigned size, unsigned to, unsigned from);
@@ -83,6 +96,7 @@ uint8_t *emit_jmp(struct emitter *e);
 void emit_land(struct emitter *e, uint8_t *place);            /* the jump leads here */
 void emit_jmp_to(struct emitter *e, const uint8_t *run);      /* absolute run address */
 void emit_call_to(struct emitter *e, const void *function);   /* through RAX */
+void emit_call_run(struct emitter *e, const uint8_t *run);    /* near, touches no register */
 void emit_jmp_reg(struct emitter *e, unsigned reg);
 const uint8_t *emit_here(const struct emitter *e);            /* run address of the next byte */
 

@@ -19,7 +19,8 @@
 enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, JUMP_BITS = 14,
        JUMP_ENTRIES = 1 << JUMP_BITS, CACHE_BYTES = 32 << 20,
        MAX_BLOCKS = 1 << 16, MAX_SINGLES = 1 << 18, MAX_LINKS = 2, NOT_LINKED = 0,
-       ROOM_FOR_ONE = 24 << 10 };
+       ROOM_FOR_ONE = 24 << 10, MAX_LEAVES = 96,
+       THUNK_BYTES = 16 << 10 };
 
 /* Spreads targets over the table of them: the low half of RIP times this, its top bits. */
 #define JUMP_FACTOR 0x9e3779b1u
@@ -42,7 +43,7 @@ struct jit_block {
 	uint64_t rip;
 	uint32_t mode, stamp;
 	const uint32_t *page_code;
-	bool has_vector, has_fp;    /* runs only while jit_vector_ok, with the initial MXCSR */
+	enum vector_level vectors;  /* what it needs of the vector registers in the host's */
 	const uint8_t *entry_plain; /* flags not needed, checks not due: forward jumps; or NULL */
 	const uint8_t *entry;       /* flags in vcpu.jit_flags if needed at all */
 	const uint8_t *entry_flags; /* flags in EFLAGS */
@@ -60,6 +61,8 @@ struct jit {
 	struct port_code code;
 	size_t used, after_thunks;
 	const uint8_t *enter, *leave, *leave_rip, *single_thunk, *stack_thunk;
+	/* To be called; loading returns carry if it may not be, and overwrites T1 and EFLAGS. */
+	const uint8_t *vectors_load[VECTOR_LEVELS], *vectors_load_all, *vectors_spill;
 	struct jit_block *blocks;
 	unsigned block_count;
 	struct jit_single *singles;
@@ -84,10 +87,14 @@ struct translator {
 	bool flags_in_host, flags_in_memory;
 	uint16_t live_after; /* status flags somebody will read after the current instruction */
 	uint16_t live_before;
-	bool fp_unknown; /* an instruction before may have changed MXCSR */
+	enum vector_level vectors; /* certainly in the host's here */
+	struct leave_at { uint8_t *place; uint64_t rip; } leave_at[MAX_LEAVES]; /* jumps out, mid-block */
+	unsigned leave_at_count;
 	unsigned links, insn_start;
 	uint8_t *leave[8]; /* jumps of the entry's checks */
 	unsigned leaves;
+	uint8_t *vectors_missing; /* the entry's jump, and where it comes back */
+	const uint8_t *vectors_there;
 	struct slow_path *slow;
 	unsigned slow_count;
 };
@@ -102,6 +109,8 @@ struct slow_path {
 	const uint8_t *resume;
 	struct jit_single *single;
 	bool flags_to_host; /* the fast path continues with flags in EFLAGS */
+	enum vector_level vectors; /* and with these there */
+	uint64_t rip_behind;
 };
 
 /* Translates one instruction natively; false: what was emitted does not count. */
@@ -125,6 +134,8 @@ void need_flags_in_host(struct translator *t); /* T1 is overwritten */
 void need_flags_in_memory(struct translator *t);
 void clobber_flags(struct translator *t); /* ours are about to overwrite EFLAGS */
 void flags_now_in_host(struct translator *t);
+/* Leaves translated code for `rip` if the condition holds; flags are in memory. */
+void leave_for(struct translator *t, enum condition condition, uint64_t rip);
 uint64_t insn_end(const struct translator *t, const struct insn *i);
 uint64_t branch_target(const struct translator *t, uint64_t offset);
 
@@ -165,8 +176,11 @@ op_fn jit_single_done;
 
 /* native_vector.c */
 bool native_vector(struct translator *t, const struct insn *i, const struct op_info *info);
-bool vector_is_native(const struct insn *i, const struct op_info *info);
-bool vector_is_fp(const struct op_info *info);
+enum vector_level vector_need(const struct insn *i); /* 0: it is not translated */
+
+/* vectors.c */
+void vectors_emit_thunks(struct jit *jit, struct emitter *e);
+bool vectors_allow(const struct vcpu *c, enum vector_level level); /* loading them now */
 
 /* native_atomic.c: LOCK, XCHG with memory, XADD, CMPXCHG, bit tests at an offset in a register. */
 bool native_atomic(struct translator *t, const struct insn *i, const struct op_info *info);

@@ -3,7 +3,7 @@
  * The translator: hot blocks of guest code as host code; 64-bit code, and 32-bit protected mode
  * with flat segments.
  *
- * Guest registers live in the host's (internal.h has the map), flags in the host's EFLAGS or, while
+ * Guest registers live in the host's (internal.h has the map; vectors.c), flags in the host's EFLAGS or, while
  * something of ours needs those, in vcpu.jit_flags. Data goes through the vCPU's TLB by an inline
  * check. Whatever is not translated, and every access that misses, is done by the interpreter's
  * handler for that one instruction. Blocks jump to each other directly within a page, and through a
@@ -46,8 +46,6 @@ bool jit_matches(const struct vcpu *c, const struct jit_block *block);
  * unknown target, or a stop after an instruction. May unwind.
  */
 void jit_run(struct vcpu *c, struct jit_block *block);
-/* The guest's floating-point flags, of which translated code leaves some in the host's register. */
-void jit_collect_flags(struct vcpu *c);
 /* `block` is where the last jit_run() wanted to go: next time it goes there by itself. */
 void jit_arrived(struct vcpu *c, struct jit_block *block);
 

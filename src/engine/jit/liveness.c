@@ -51,7 +51,7 @@ uint16_t flags_needed(const struct insn *i, const struct op_info *info)
 
 uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t after)
 {
-	if (vector_is_native(i, info))
+	if (vector_need(i))
 		return info->flags & OP_PRODUCES_RFLAGS ? 0 : after;
 	if (info->encoding != LEGACY ||
 	    info->flags & (OP_X87 | OP_VECTOR | OP_STRING | OP_CPL0 | OP_SYSTEM))

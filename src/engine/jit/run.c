@@ -8,7 +8,6 @@
 #include "engine/jit/internal.h"
 
 #include "base/bytes.h"
-#include "engine/fpu/fpu.h"
 #include "engine/interp/flags.h"
 #include "engine/interp/interp.h"
 #include "engine/sys/log.h"
@@ -22,8 +21,6 @@ static int run_single(struct vcpu *c, struct jit_single *single)
 {
 	c->gpr[GPR_BLOCK] = single->block_rip;
 	c->insn = single->insn;
-	if (c->jit_fp_used) /* and stays so: the block goes on */
-		fpu_collect_flags(c);
 	flags_load_status(c, (uint32_t)c->jit_flags);
 	c->jit->counters.single++;
 	c->jit_stop = true; /* unless it gets to the instruction behind it */
@@ -111,6 +108,7 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	const uint8_t *leave_spilled;
 	uint8_t *stop, *spill;
 
+	vectors_emit_thunks(jit, e);
 	jit->enter = emit_enter(e);
 	leave_spilled = emit_here(e);
 	emit_stack(e, 8);
@@ -125,11 +123,13 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	jit->leave_rip = emit_here(e);
 	emit_store_imm(e, 8, GS(jit_link), 0);
 	emit_land(e, spill);
+	emit_call_run(e, jit->vectors_spill);
 	emit_spill(e);
 	emit_jmp_to(e, leave_spilled);
 
 	jit->stack_thunk = emit_stack_thunk(e);
 	jit->single_thunk = emit_here(e); /* T1: the instruction */
+	emit_call_run(e, jit->vectors_spill);
 	emit_spill(e);
 	emit_mov_imm(e, H_RDI, (uintptr_t)c);
 	emit_mov(e, 8, H_RSI, T1);
@@ -163,11 +163,15 @@ int jit_init(struct vcpu *c)
 		return error ? error : -12;
 	}
 	e = (struct emitter){ .out = jit->code.write, .begin = jit->code.write,
-			      .end = jit->code.write + PAGE_BYTES,
+			      .end = jit->code.write + THUNK_BYTES,
 			      .run_delta = jit->code.run - jit->code.write };
 	c->jit = jit;
 	c->jit_jump = jit->jump;
 	emit_thunks(jit, c, &e);
+	if (e.full) {
+		jit_fini(c);
+		return -12;
+	}
 	jit->after_thunks = jit->used = ALIGN_UP((size_t)(e.out - jit->code.write), 64);
 	jit_log_thunks(c);
 	return 0;
@@ -206,9 +210,7 @@ void jit_flush(struct vcpu *c)
 
 bool jit_matches(const struct vcpu *c, const struct jit_block *block)
 {
-	if (block->has_vector && !c->jit_vector_ok)
-		return false;
-	if (block->has_fp && (load_le32(c->xsave + 24) & 0xffc0) != 0x1f80)
+	if (block->vectors && !vectors_allow(c, block->vectors))
 		return false;
 	return block->rip == c->rip && block->mode == c->mode &&
 	       __atomic_load_n(block->page_code, __ATOMIC_RELAXED) == block->stamp;
@@ -222,14 +224,6 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 	c->jit_flags = flags_status(c);
 	((enter_fn *)(uintptr_t)jit->enter)(c, block->entry);
 	flags_load_status(c, (uint32_t)c->jit_flags);
-	if (c->jit_fp_used)
-		jit_collect_flags(c);
-}
-
-void jit_collect_flags(struct vcpu *c)
-{
-	fpu_collect_flags(c);
-	c->jit_fp_used = false;
 }
 
 void jit_arrived(struct vcpu *c, struct jit_block *block)

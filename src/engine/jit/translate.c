@@ -68,16 +68,10 @@ static struct jit_single *new_single(struct translator *t, const struct insn *i)
 	return s;
 }
 
-static void emit_call_run(struct translator *t, const uint8_t *thunk)
-{
-	emit_u8(&t->e, 0xe8);
-	emit_u32(&t->e, (uint32_t)(thunk - (emit_here(&t->e) + 4)));
-}
-
 static void call_single(struct translator *t, struct jit_single *single)
 {
 	emit_mov_imm(&t->e, T1, (uintptr_t)single);
-	emit_call_run(t, t->jit->single_thunk);
+	emit_call_run(&t->e, t->jit->single_thunk);
 }
 
 static void interpret(struct translator *t, const struct insn *i)
@@ -86,7 +80,7 @@ static void interpret(struct translator *t, const struct insn *i)
 	call_single(t, new_single(t, i));
 	t->flags_in_host = false;
 	t->flags_in_memory = true;
-	t->fp_unknown |= !vector_is_native(i, op_info(i->op));
+	t->vectors = VECTORS_NONE;
 }
 
 /* The out-of-line ways of all instructions, behind the block. */
@@ -99,7 +93,7 @@ static void emit_slow_paths(struct translator *t)
 
 		for (unsigned n = 0; n < s->stacks; n++) {
 			emit_land(&t->e, s->stack_from[n]);
-			emit_call_run(t, t->jit->stack_thunk);
+			emit_call_run(&t->e, t->jit->stack_thunk);
 			missed[n] = emit_jcc(&t->e, CC_A);
 			emit_jmp_to(&t->e, s->stack_resume[n]);
 		}
@@ -108,6 +102,10 @@ static void emit_slow_paths(struct translator *t)
 		for (unsigned n = 0; n < s->froms; n++)
 			emit_land(&t->e, s->from[n]);
 		call_single(t, s->single);
+		if (s->vectors) {
+			emit_call_run(&t->e, t->jit->vectors_load[s->vectors]);
+			leave_for(t, CC_B, s->rip_behind);
+		}
 		if (s->flags_to_host)
 			emit_load_status(&t->e, GS(jit_flags), T1);
 		emit_jmp_to(&t->e, s->resume);
@@ -120,15 +118,13 @@ static void leave_unless(struct translator *t, enum condition wrong)
 	t->leave[t->leaves++] = emit_jcc(&t->e, wrong);
 }
 
-/* The guest's MXCSR has its initial control bits, which are the host's. */
-static void check_mxcsr(struct translator *t)
+void leave_for(struct translator *t, enum condition condition, uint64_t rip)
 {
-	emit_load(&t->e, 4, T0, at_gs(offsetof(struct vcpu, xsave) + 24));
-	emit_alu_imm(&t->e, ALU_AND, 4, T0, 0xffc0);
-	emit_alu_imm(&t->e, ALU_CMP, 4, T0, 0x1f80);
-	leave_unless(t, CC_NE);
-	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xc6, .size = 1 }, 0, GS(jit_fp_used));
-	emit_u8(&t->e, 1);
+	if (t->leave_at_count == MAX_LEAVES) {
+		t->e.full = true;
+		return;
+	}
+	t->leave_at[t->leave_at_count++] = (struct leave_at){ emit_jcc(&t->e, condition), rip };
 }
 
 /*
@@ -156,14 +152,14 @@ static void emit_entry(struct translator *t)
 	leave_unless(t, CC_NE);
 	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, s->page_code, T0), (int32_t)s->stamp);
 	leave_unless(t, CC_NE);
-	if (b->has_vector) {
-		emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(jit_vector_ok), 0);
-		leave_unless(t, CC_E);
-	}
-	if (b->has_fp)
-		check_mxcsr(t);
-	if (!t->live_before && !b->has_vector)
+	if (!t->live_before)
 		b->entry_plain = emit_here(&t->e);
+	if (b->vectors) {
+		emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(jit_vectors), (int32_t)b->vectors);
+		t->vectors_missing = emit_jcc(&t->e, CC_B);
+		t->vectors_there = emit_here(&t->e);
+		t->vectors = b->vectors;
+	}
 	t->flags_in_host = false;
 	t->flags_in_memory = true;
 }
@@ -171,6 +167,18 @@ static void emit_entry(struct translator *t)
 /* Where the checks of the entry lead. */
 static void emit_leaving(struct translator *t)
 {
+	if (t->block->vectors) {
+		emit_land(&t->e, t->vectors_missing);
+		emit_call_run(&t->e, t->jit->vectors_load[t->block->vectors]);
+		leave_unless(t, CC_B);
+		emit_jmp_to(&t->e, t->vectors_there);
+	}
+	for (unsigned n = 0; n < t->leave_at_count; n++) {
+		emit_land(&t->e, t->leave_at[n].place);
+		emit_mov_imm(&t->e, T1, t->leave_at[n].rip);
+		emit_store(&t->e, 8, GS(rip), T1);
+		emit_jmp_to(&t->e, t->jit->leave_rip);
+	}
 	for (unsigned n = 0; n < t->leaves; n++)
 		emit_land(&t->e, t->leave[n]);
 	emit_mov_imm(&t->e, T1, t->source->rip);
@@ -183,6 +191,8 @@ static void translate_insn(struct translator *t, const struct insn *i)
 	const struct op_info *info = op_info(i->op);
 	struct slow_path *s = &t->slow[t->slow_count];
 	bool in_host = t->flags_in_host, in_memory = t->flags_in_memory;
+	enum vector_level vectors = t->vectors;
+	unsigned leaves = t->leave_at_count;
 	uint8_t *start = t->e.out;
 
 	*s = (struct slow_path){ 0 };
@@ -193,12 +203,16 @@ static void translate_insn(struct translator *t, const struct insn *i)
 		s->single = new_single(t, i);
 		s->resume = emit_here(&t->e);
 		s->flags_to_host = t->flags_in_host;
+		s->vectors = t->vectors;
+		s->rip_behind = insn_end(t, i);
 		t->slow_count++;
 		return;
 	}
 	t->e.out = start;
 	t->flags_in_host = in_host;
 	t->flags_in_memory = in_memory;
+	t->vectors = vectors;
+	t->leave_at_count = leaves;
 	interpret(t, i);
 }
 
@@ -253,13 +267,8 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	live[count] = ALL_FLAGS;
 	for (unsigned k = count; k-- > 0;)
 		live[k] = flags_before(&source->insns[k], op_info(source->insns[k].op), live[k + 1]);
-	for (unsigned k = 0; k < count; k++) {
-		const struct op_info *info = op_info(source->insns[k].op);
-		bool native = vector_is_native(&source->insns[k], info);
-
-		t.block->has_vector |= native;
-		t.block->has_fp |= native && vector_is_fp(info);
-	}
+	for (unsigned k = 0; k < count; k++)
+		t.block->vectors = MAX(t.block->vectors, vector_need(&source->insns[k]));
 	t.live_before = live[0];
 	emit_entry(&t);
 	for (unsigned k = 0; k < count; k++) {

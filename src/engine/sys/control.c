@@ -155,6 +155,7 @@ bool xcr0_write(struct vcpu *c, uint64_t value)
 	if (value & bounds && (value & bounds) != bounds)
 		return false;
 	c->xcr0 = value;
+	c->jit_vectors_ok = (uint8_t)fpu_vectors_allowed(c);
 	return true;
 }
 

@@ -6,6 +6,8 @@
  */
 #include "engine/sys/internal.h"
 
+#include "engine/fpu/fpu.h"
+
 static bool is_flat(const struct segment *s, bool is_code)
 {
 	uint32_t type = s->rights & (SEG_CODE | SEG_WRITE | SEG_DOWN);
@@ -51,6 +53,6 @@ void mode_update(struct vcpu *c)
 		mode |= MODE_FLAT; /* not under MODE_ALIGN: every access is to be checked */
 	mode |= must_step(c) ? MODE_STEP : 0;
 	c->mode = mode;
-	c->jit_vector_ok = !(c->cr0 & (CR0_EM | CR0_TS)) && c->cr4 & CR4_OSFXSR;
+	c->jit_vectors_ok = (uint8_t)fpu_vectors_allowed(c);
 	tlb_select_view(c);
 }

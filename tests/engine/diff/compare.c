@@ -60,6 +60,8 @@ static void compare_flags(struct report *r, const struct insn *i, const struct o
 
 	if (native->vector != COMPLETED) /* REP CMPS and SCAS: as before the first iteration */
 		ignored = F_RF | F_IF | F_TF | (op_info(i->op)->flags & OP_STRING ? F_STATUS : 0);
+	if (engine->flags_unknown)
+		ignored |= F_STATUS;
 	if ((native->out.rflags ^ engine->out.rflags) & ~ignored)
 		note(r, "  rflags: native %llx, engine %llx",
 		     (unsigned long long)native->out.rflags,

@@ -60,6 +60,7 @@ struct outcome {
 	uint32_t changes; /* 8-byte words of the data pages that differ from pattern and patch */
 	uint16_t word[MAX_CHANGES];
 	uint64_t value[MAX_CHANGES];
+	bool flags_unknown; /* translated code, at a fault behind other instructions: jit.h */
 };
 
 enum { BATCH = 32 };
@@ -128,7 +129,7 @@ void memory_prepare(uint8_t *data, const struct test *t);
 void memory_collect(uint8_t *data, const uint8_t *pattern, const struct test *t, struct outcome *o);
 
 /* engine.c */
-struct vcpu *engine_start(void);
+struct vcpu *engine_start(bool translator); /* which translates all it can at once */
 void engine_new_pattern(const uint8_t *pattern);
 void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o);
 void engine_stop(void);

@@ -35,6 +35,7 @@ static struct vm_object *system_object, *vm_object, *vcpu_object;
 static struct vcpu *c;
 static uint8_t *ram, *data; /* data: in linear order */
 static unsigned next_table = 1;
+static bool whole_blocks; /* by the translator: not stepped */
 
 static void must(long result, const char *what)
 {
@@ -141,9 +142,11 @@ static void set_system_registers(void)
 	must(vm_ioctl(vcpu_object, KVM_SET_XCRS, (uintptr_t)&xcrs, NULL), "set xcrs");
 }
 
-struct vcpu *engine_start(void)
+struct vcpu *engine_start(bool translator)
 {
-	struct vm_options options = { .log = 0 };
+	struct vm_options options = { .translator = translator ? 2 : 0 };
+
+	whole_blocks = translator;
 
 	system_object = vm_open(&options);
 	must(vm_ioctl(system_object, KVM_CREATE_VM, 0, &vm_object), "vm");
@@ -188,6 +191,7 @@ static void load_state(const struct test *t)
 	rflags_set(c, s->rflags);
 	memcpy(c->xsave, s->xsave, AREA_BYTES);
 	c->x87_live = false;
+	c->wide_used = true;
 }
 
 static void save_state(const struct test *t, struct state *s)
@@ -196,6 +200,19 @@ static void save_state(const struct test *t, struct state *s)
 	s->rip = c->rip + (t->width == 16 ? CODE : 0);
 	s->rflags = rflags_get(c);
 	memcpy(s->xsave, c->xsave, AREA_BYTES);
+}
+
+/* The page is full of HLT, a privileged instruction, which stops whatever ran to its end. */
+static bool is_final_hlt(const struct test *t)
+{
+	uint64_t linear = c->seg[CS].base + c->rip;
+	bool fetch = c->raised.vector == EXC_PF && c->raised.payload == linear;
+
+	if (c->rip == code_offset(t, t->in.rip) || (c->raised.vector != EXC_GP && !fetch))
+		return false;
+	if (t->instructions > 1)
+		return c->rip == code_offset(t, t->in.rip + t->length);
+	return whole_blocks;
 }
 
 /* True once the vCPU has stopped for good. */
@@ -208,9 +225,7 @@ static bool note_end(const struct test *t, struct outcome *o)
 	}
 	if (c->raised.kind == EVENT_NONE)
 		return false;
-	bool is_final_hlt = t->instructions > 1 && c->rip == code_offset(t, t->in.rip + t->length);
-
-	if (!is_final_hlt) {
+	if (!is_final_hlt(t)) {
 		o->vector = c->raised.vector;
 		o->error = c->raised.error;
 		o->cr2 = c->raised.payload;
@@ -230,11 +245,11 @@ static void run(const struct test *t, struct outcome *o)
 			vcpu_do_flushes(c);
 			__atomic_store_n(&c->requests, 0, __ATOMIC_RELAXED);
 		}
-		if (t->instructions > 1)
+		if (t->instructions > 1 || whole_blocks)
 			interp_run(c);
 		else
 			interp_step(c);
-		if (note_end(t, o) || (t->instructions == 1 && c->rip != code_offset(t, t->in.rip)))
+		if (note_end(t, o) || (!whole_blocks && t->instructions == 1 && c->rip != code_offset(t, t->in.rip)))
 			break;
 	}
 	c->pending_debug = 0;
@@ -252,6 +267,7 @@ void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o)
 	fpu_enter(c);
 	load_state(t);
 	run(t, o);
+	o->flags_unknown = whole_blocks && t->instructions > 1 && o->vector != COMPLETED;
 	fpu_leave(c);
 	save_state(t, &o->out);
 	gpa_write(c->vm, CODE_GPA, halts, CODE_PAGE);

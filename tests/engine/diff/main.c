@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
-/* diff [--tests N | --seconds N] [--seed S] [--only MNEMONIC|vector|x87|general] [--reports N]: see diff.h. */
+/* diff [--tests N | --seconds N] [--seed S] [--only MNEMONIC|vector|x87|general] [--reports N] [--translator]:
+ * see diff.h. */
 #include "diff.h"
 
 #include "engine/interp/exec.h"
@@ -17,6 +18,7 @@ struct settings {
 	uint64_t seed;
 	const char *only;
 	unsigned reports; /* shown per form */
+	bool translator;  /* is the candidate, not the interpreter */
 };
 
 static double now_seconds(void)
@@ -34,6 +36,7 @@ static void parse(int argc, char **argv, struct settings *s)
 						 { "seed", required_argument, NULL, 's' },
 						 { "only", required_argument, NULL, 'o' },
 						 { "reports", required_argument, NULL, 'r' },
+						 { "translator", no_argument, NULL, 'j' },
 						 { 0 } };
 	int option;
 
@@ -46,6 +49,8 @@ static void parse(int argc, char **argv, struct settings *s)
 			s->seed = strtoull(optarg, NULL, 0);
 		else if (option == 'o')
 			s->only = optarg;
+		else if (option == 'j')
+			s->translator = true;
 		else if (option == 'r')
 			s->reports = (unsigned)atoi(optarg);
 		else
@@ -168,7 +173,7 @@ int main(int argc, char **argv)
 	parse(argc, argv, &s);
 	struct batch *batch = mmap(NULL, sizeof(*batch), PROT_READ | PROT_WRITE,
 				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct vcpu *c = engine_start();
+	struct vcpu *c = engine_start(s.translator);
 	unsigned forms = forms_list(c, s.only);
 	struct random r = { s.seed * 0x9e3779b97f4a7c15ull + 1 };
 
