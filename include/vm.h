@@ -16,23 +16,51 @@
 struct vm_object;
 
 /* Kinds of events; vm_options.log has those that are wanted. */
-enum { VM_LOG_INT = 1, VM_LOG_GUEST_ERROR = 2, VM_LOG_UNIMPLEMENTED = 4, VM_LOG_IN_ASM = 8,
-       VM_LOG_OUT_ASM = 16 };
+enum {
+	VM_LOG_INT = 1,           /* something is on its way into the guest: `interrupt` */
+	VM_LOG_GUEST_ERROR = 2,   /* not the engine's: devices know these */
+	VM_LOG_UNIMPLEMENTED = 4, /* `name` of `value` is not modelled */
+	VM_LOG_IN_ASM = 8,        /* a block of guest code at `rip` was decoded: `code` */
+	VM_LOG_OUT_ASM = 16,      /* host code was made: `code` */
+	VM_LOG_EXEC = 32,         /* the block at `rip` runs; `name`: NULL if it is interpreted */
+	VM_LOG_MMU = 64,          /* a translation was looked up in the guest's tables: `mmu` */
+};
 
-/*
- * Something the engine did. OUT_ASM: host code was made, `bytes` of it at `code`, which runs at
- * `address`: the translation of `insns` guest instructions at `rip`, or, with a `name`, a piece
- * the engine has for itself. What was at that address before is gone.
- */
+/* Something the engine did. With VM_LOG_EXEC no block leads to another one directly: each is told. */
 struct vm_event {
 	unsigned kind; /* one VM_LOG_* bit */
 	unsigned vcpu; /* its id */
-	uint64_t rip;  /* linear */
-	unsigned cpl, insns;
-	uint64_t address;
-	const void *code;
-	size_t bytes;
+	uint64_t rip;  /* linear: of the code this is about, or that runs */
+	unsigned cpl, bits; /* 64, 32 or 16: the code's operand size if nothing else is said */
 	const char *name;
+	union {
+		/* What the host runs is at `address`, readable at `bytes`: the translation of `insns`
+		 * instructions at `rip`, or with a `name` a piece the engine has for itself. What was
+		 * at that address before is gone. IN_ASM: the guest's; no address. */
+		struct {
+			uint64_t address;
+			const void *bytes;
+			size_t size;
+			unsigned insns;
+		} code;
+		/* Faults, traps, INT instructions ("fault", "trap", "software", "interrupt", "nmi" is
+		 * the event's name; "triple fault": what could not be delivered). */
+		struct {
+			uint8_t vector;
+			uint8_t has_error;
+			uint16_t cs, ss;
+			uint32_t error;
+			uint64_t rip, rsp;
+			uint64_t cr2; /* of a page fault */
+		} interrupt;
+		struct {
+			uint64_t address, gpa;
+			uint64_t page_bytes; /* 0: a fault, with this `error` */
+			uint32_t error;
+			char access; /* r, w, x */
+		} mmu;
+		uint64_t value;
+	};
 };
 
 struct vm_options {

@@ -20,12 +20,19 @@ void log_line(const char *fmt, ...)
 	fflush(to);
 }
 
+void log_text(const char *text, size_t size)
+{
+	fwrite(text, 1, size, log_file ? log_file : stderr);
+}
+
 void log_open(const char *path)
 {
 	FILE *file = path ? fopen(path, "a") : NULL;
 
 	if (path && !file)
 		log_line("cannot open log file \"%s\"", path);
+	if (file)
+		setlinebuf(file);
 	if (log_file)
 		fclose(log_file);
 	log_file = file;

@@ -6,6 +6,7 @@
 #include "base/bits.h"
 
 void log_line(const char *fmt, ...) PRINTF_LIKE(1, 2); /* adds "kelvin: " and the newline */
+void log_text(const char *text, size_t size);          /* as it is, in one piece */
 void log_open(const char *path);                        /* -D FILE: there instead; NULL: stderr */
 
 #endif

@@ -3,6 +3,7 @@
 #include "core/options.h"
 #include "manage/config.h"
 #include "manage/cpu.h"
+#include "manage/trace.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -505,32 +506,10 @@ static int opt_firmware_dir(struct config *config, const char *name, const char 
 
 static int opt_log(struct config *config, const char *name, const char *value, struct err *err)
 {
-	static const struct {
-		const char *name;
-		unsigned bit;
-	} items[] = { { "int", VM_LOG_INT }, { "guest_errors", VM_LOG_GUEST_ERROR },
-		      { "unimp", VM_LOG_UNIMPLEMENTED }, { "in_asm", VM_LOG_IN_ASM } };
-
-	if (!strcmp(value, "help")) {
-		for (unsigned i = 0; i < ARRAY_LEN(items); i++)
-			puts(items[i].name);
-		config->done = true;
-		return 0;
-	}
-	while (*value) {
-		size_t length = strcspn(value, ",");
-		unsigned bit = 0;
-
-		for (unsigned i = 0; i < ARRAY_LEN(items); i++)
-			if (strlen(items[i].name) == length &&
-			    !strncmp(items[i].name, value, length))
-				bit = items[i].bit;
-		if (!bit)
-			return fail(err, EINVAL, "-d \"%.*s\" is not there; use int, guest_errors, unimp, in_asm",
-				    (int)length, value);
-		config->engine.log |= bit;
-		value += length + (value[length] == ',');
-	}
+	if (strcmp(value, "help"))
+		return trace_parse(value, &config->engine.log, err);
+	trace_help();
+	config->done = true;
 	return 0;
 }
 

@@ -4,12 +4,20 @@
 #define MANAGE_TRACE_H
 
 #include "manage/config.h"
+#include "manage/report.h"
 
 struct trace;
 
-/* Makes config->engine tell what config->perf_map and jit_dump want. 0 or -errno; *trace may be NULL
- * (nothing is wanted). Frees: after the KVM was closed. */
+/* Items of -d, separated by commas: VM_LOG_* bits. */
+int trace_parse(const char *items, unsigned *log, struct err *err);
+void trace_help(void);
+
+/* Makes config->engine tell what is wanted. 0 or -errno; *trace is NULL if nothing is. Closed
+ * after the KVM was. */
 int trace_open(struct trace **trace, struct config *config, struct err *err);
 void trace_close(struct trace *trace);
+
+/* An event as lines of the log. */
+void trace_print(struct report *report, const struct vm_event *event);
 
 #endif

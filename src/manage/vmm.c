@@ -4,6 +4,7 @@
 
 #include "backend/display/vnc.h"
 #include "host/kvm.h"
+#include "host/log.h"
 #include "host/loop.h"
 #include "machine/boot.h"
 #include "manage/accel.h"
@@ -168,6 +169,9 @@ int vmm_build(struct vmm *vmm, struct config *config, struct err *err)
 	if (!vmm->system)
 		return -err->code;
 	vmm->accel_name = kvm_name(vmm->system);
+	if (vmm->trace && strcmp(vmm->accel_name, "soft"))
+		log_line(
+			"-d, -perfmap and -jitdump tell of the software engine only (-accel soft)");
 	error = make_board(vmm, err);
 	if (error)
 		return error;

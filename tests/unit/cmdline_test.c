@@ -121,7 +121,7 @@ static void right_lines_are_understood(void **state)
 		{ "-boot", "order=cd,once=d,menu=on" },
 		{ "-uuid", "550e8400-e29b-41d4-a716-446655440000" },
 		{ "-net", "nic,model=e1000", "-net", "user,hostfwd=tcp::22-:22" },
-		{ "-d", "int,unimp" },
+		{ "-d", "int,unimp", "-d", "in_asm,out_asm,exec,mmu" },
 		{ "disk,with,commas.img" },
 		{ "-daemonize", "-nographic", "-nodefaults" },
 		{ "-accel", "soft,perfmap=on" },
@@ -143,7 +143,8 @@ static void right_lines_are_understood(void **state)
 	assert_int_equal(c[3].pc.uuid[15], 0);
 	assert_int_equal(c[3].pc.uuid[0], 0x55);
 	assert_string_equal(c[4].nics.list[0], "user,model=e1000,hostfwd=tcp::22-:22");
-	assert_int_equal(c[5].engine.log, VM_LOG_INT | VM_LOG_UNIMPLEMENTED);
+	assert_int_equal(c[5].engine.log, VM_LOG_INT | VM_LOG_UNIMPLEMENTED | VM_LOG_IN_ASM |
+						  VM_LOG_OUT_ASM | VM_LOG_EXEC | VM_LOG_MMU);
 	assert_non_null(strstr(c[6].drives.list[0], "disk,,with,,commas.img"));
 	assert_true(c[8].perf_map && !c[8].jit_dump);
 	assert_true(c[9].jit_dump && !c[9].perf_map);

@@ -21,8 +21,8 @@ struct vm *vm_new(const struct vm_options *options)
 	if (!vm)
 		return NULL;
 	vm->refs = 1;
-	if (options) {
-		vm->log = options->log & (options->on_event ? ~0u : VM_LOG_UNIMPLEMENTED);
+	if (options && options->on_event) {
+		vm->log = options->log;
 		vm->on_event = options->on_event;
 		vm->event_context = options->context;
 	}

@@ -21,6 +21,7 @@
 #include "engine/irqchip/irqchip.h"
 #include "engine/mmu/io.h"
 #include "engine/mmu/mmu.h"
+#include "engine/sys/log.h"
 #include "engine/sys/sys.h"
 
 enum { SIGNAL_POLL_NS = 1000000, SLEEP_POLL_NS = 2000000 };
@@ -166,6 +167,8 @@ static void deliver_events(struct vcpu *c)
 			io_commit(c);
 			c->ports_ready = 0;
 			if (!event_combine(c)) {
+				if (log_wants(c, VM_LOG_INT))
+					log_triple_fault(c);
 				exit_shutdown(c);
 				return;
 			}

@@ -79,12 +79,6 @@ int fpu_init(struct vcpu *c)
 		return error;
 	}
 	c->stubs = stubs;
-	if (log_wants(c, VM_LOG_OUT_ASM))
-		log_tell(c, (struct vm_event){ .kind = VM_LOG_OUT_ASM,
-					       .name = "instructions on the host's vector unit",
-					       .address = (uintptr_t)stubs->code.run,
-					       .code = stubs->code.write,
-					       .bytes = STUB_CODE_BYTES });
 	fpu_reset(c);
 	return 0;
 }

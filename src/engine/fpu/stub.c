@@ -8,6 +8,8 @@
  */
 #include "internal.h"
 
+#include "engine/sys/log.h"
+
 static unsigned form_hash(const struct form *f)
 {
 	uint64_t words[(sizeof(*f) + 7) / 8] = { 0 }, hash = 0;
@@ -112,8 +114,9 @@ static void stub_ud(struct vcpu *c, const struct insn *i, const struct stub *s)
 	raise_ud(c);
 }
 
-static bool stub_generate(struct fpu_stubs *stubs, struct stub *s)
+static bool stub_generate(const struct vcpu *c, struct stub *s)
 {
+	struct fpu_stubs *stubs = c->stubs;
 	struct port_code *code = &stubs->code;
 	unsigned bytes = host_generate(s, code->write + stubs->code_used,
 				       (unsigned)MIN(code->size - stubs->code_used, 512u));
@@ -121,6 +124,9 @@ static bool stub_generate(struct fpu_stubs *stubs, struct stub *s)
 	if (!bytes)
 		return false;
 	s->run = (stub_code *)(uintptr_t)(code->run + stubs->code_used);
+	if (log_wants(c, VM_LOG_OUT_ASM))
+		log_host_code(c, s->info->mnemonic, code->run + stubs->code_used,
+			      code->write + stubs->code_used, bytes);
 	stubs->code_used = ALIGN_UP(stubs->code_used + bytes, 16);
 	return true;
 }
@@ -144,7 +150,7 @@ static struct stub *stub_new(const struct vcpu *c, const struct form *f, const s
 		vector_prepare(s, i, code64);
 	if (!host_has(s->info, s->class))
 		s->exec = stub_ud;
-	else if (!stub_generate(stubs, s))
+	else if (!stub_generate(c, s))
 		return NULL;
 	stubs->count++;
 	return s;

@@ -13,12 +13,13 @@
  *
  * Not modelled: code in MMIO regions: an emulation failure, as in the kernel's KVM.
  */
+#include "engine/interp/block.h"
 #include "base/port.h"
 #include "engine/decode/ops.h"
 #include "engine/fpu/fpu.h"
 #include "engine/interp/address.h"
-#include "engine/interp/block.h"
 #include "engine/jit/jit.h"
+#include "engine/sys/log.h"
 
 #include <errno.h>
 
@@ -260,6 +261,8 @@ static bool block_fill(struct vcpu *c, struct block *b, const uint8_t *bytes, un
 			break;
 	}
 	b->bytes = at;
+	if (b->count && log_wants(c, VM_LOG_IN_ASM))
+		log_decoded(c, bytes, at, b->count);
 	*i = (struct insn){ .exec = exec_block_end, .start = at, .modrm = 0xc0,
 			    .base = GPR_ZERO, .index = GPR_ZERO };
 	return b->count;

@@ -10,6 +10,7 @@
 #include "engine/interp/interp.h"
 #include "engine/jit/jit.h"
 #include "engine/mmu/io.h"
+#include "engine/sys/log.h"
 #include "engine/sys/sys.h"
 
 static bool has_requests(const struct vcpu *c)
@@ -143,6 +144,21 @@ static void run_chain(struct vcpu *c)
 	c->insn = NULL;
 }
 
+/* One block, so that each can be told. */
+static void run_logged(struct vcpu *c)
+{
+	struct block *b = code_block_find(c);
+	bool translated = c->jit && translation(c, b);
+
+	log_tell(c, (struct vm_event){ .kind = VM_LOG_EXEC,
+				       .name = translated ? "translated" : NULL,
+				       .code = { .insns = b->count } });
+	c->jit_link = NULL;
+	if (!run_translated(c, b, false))
+		run_block(c, b);
+	c->insn = NULL;
+}
+
 static gva_t linear_rip(const struct vcpu *c)
 {
 	return c->mode & MODE_CODE64 ? c->rip : (uint32_t)(c->seg[CS].base + c->rip);
@@ -190,6 +206,8 @@ void interp_run(struct vcpu *c)
 	while (!must_return(c)) {
 		if (c->mode & MODE_STEP)
 			run_step(c);
+		else if (log_wants(c, VM_LOG_EXEC))
+			run_logged(c);
 		else
 			run_chain(c);
 	}

@@ -4,25 +4,21 @@
 
 #include "engine/sys/log.h"
 
-static void tell_code(const struct vcpu *c, struct vm_event event, const uint8_t *begin,
-		      const uint8_t *end)
+static const uint8_t *runs_at(const struct vcpu *c, const uint8_t *written)
 {
-	const struct port_code *code = &c->jit->code;
-
-	event.kind = VM_LOG_OUT_ASM;
-	event.address = (uintptr_t)begin + (uintptr_t)(code->run - code->write);
-	event.code = begin;
-	event.bytes = (size_t)(end - begin);
-	log_tell(c, event);
+	return c->jit->code.run + (written - c->jit->code.write);
 }
 
 void jit_log_block(const struct vcpu *c, const struct jit_source *source, const uint8_t *begin,
 		   const uint8_t *end)
 {
-	struct vm_event event = { .rip = source->rip, .insns = source->count, .cpl = c->cpl };
-
 	if (log_wants(c, VM_LOG_OUT_ASM))
-		tell_code(c, event, begin, end);
+		log_tell(c, (struct vm_event){ .kind = VM_LOG_OUT_ASM,
+					       .rip = source->rip,
+					       .code = { .address = (uintptr_t)runs_at(c, begin),
+							 .bytes = begin,
+							 .size = (size_t)(end - begin),
+							 .insns = source->count } });
 }
 
 void jit_log_thunks(const struct vcpu *c)
@@ -52,6 +48,6 @@ void jit_log_thunks(const struct vcpu *c)
 			if (next > begin && next < end)
 				end = next;
 		}
-		tell_code(c, (struct vm_event){ .name = thunks[n].name }, begin, end);
+		log_host_code(c, thunks[n].name, thunks[n].at, begin, (size_t)(end - begin));
 	}
 }

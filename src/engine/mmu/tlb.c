@@ -16,6 +16,7 @@
 #include "engine/interp/address.h"
 #include "engine/interp/interp.h"
 #include "engine/mmu/internal.h"
+#include "engine/sys/log.h"
 
 #include <errno.h>
 
@@ -282,6 +283,23 @@ static void remember(struct vcpu *c, enum tlb_view view, gva_t address, const st
 	note_page_size(c, address, page->shift);
 }
 
+/* The page of `address`, which was not at hand, or its fault. */
+static void look_up(struct vcpu *c, enum tlb_view view, gva_t address, enum access access,
+		    struct page *page)
+{
+	char letter = access == ACCESS_WRITE ? 'w' : access == ACCESS_FETCH ? 'x' : 'r';
+	uint32_t error;
+
+	if (walk(c, address, access, view, false, page, &error)) {
+		if (log_wants(c, VM_LOG_MMU))
+			log_translation(c, address, letter, page->gpa, BIT(page->shift), 0);
+		return;
+	}
+	if (log_wants(c, VM_LOG_MMU))
+		log_translation(c, address, letter, 0, 0, error);
+	raise_page_fault(c, address, error);
+}
+
 struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, enum access access)
 {
 	struct tlb_entry *e = &c->space->view[view][address >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
@@ -289,14 +307,12 @@ struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, enum
 	const struct memslot *slot;
 	struct page page;
 	uint8_t *host;
-	uint32_t error;
 	bool silent;
 
 	if ((access == ACCESS_WRITE ? e->write : e->read) == (address & PAGE_MASK))
 		return (struct place){ .host = e->host + offset };
 	c->count_tlb_misses++;
-	if (!walk(c, address, access, view, false, &page, &error))
-		raise_page_fault(c, address, error);
+	look_up(c, view, address, access, &page);
 	slot = memslot_find(__atomic_load_n(&c->vm->slots, __ATOMIC_ACQUIRE), page.gpa);
 	if (!slot || (access == ACCESS_WRITE && slot->flags & KVM_MEM_READONLY))
 		return (struct place){ .gpa = page.gpa };
@@ -317,7 +333,6 @@ const uint8_t *mmu_fetch(struct vcpu *c, gva_t address, unsigned *bytes, gpa_t *
 	enum tlb_view view = view_now(c);
 	const struct memslot *slot;
 	struct page page;
-	uint32_t error;
 
 	if (c->mode & MODE_CODE64) {
 		if (!address_is_canonical(c, address))
@@ -325,8 +340,7 @@ const uint8_t *mmu_fetch(struct vcpu *c, gva_t address, unsigned *bytes, gpa_t *
 	} else {
 		address = (uint32_t)address;
 	}
-	if (!walk(c, address, ACCESS_FETCH, view, false, &page, &error))
-		raise_page_fault(c, address, error);
+	look_up(c, view, address, ACCESS_FETCH, &page);
 	*gpa = page.gpa;
 	slot = memslot_find(__atomic_load_n(&c->vm->slots, __ATOMIC_ACQUIRE), page.gpa);
 	if (!slot) {

@@ -10,6 +10,7 @@
  * Not modelled: RF in the image of an interrupt that stopped a REP instruction.
  */
 #include "engine/sys/far.h"
+#include "engine/sys/log.h"
 
 struct gate {
 	struct segment cs;
@@ -239,6 +240,8 @@ void event_deliver(struct vcpu *c)
 	if (e.vector == EXC_PF && e.kind == EVENT_FAULT && !e.payload_done)
 		c->cr2 = e.payload;
 	raised->kind = EVENT_NONE;
+	if (log_wants(c, VM_LOG_INT))
+		log_interrupt(c, &e);
 	if (c->mode & MODE_PROTECTED)
 		deliver_protected(c, &e);
 	else
@@ -283,6 +286,8 @@ static void int_redirected(struct vcpu *c, const struct insn *i, uint8_t vector)
 	if (virtual_if)
 		image = (image & ~(uint32_t)F_IF) | F_IOPL | (image & F_VIF ? F_IF : 0);
 	c->rip = insn_rip(c, i);
+	if (log_wants(c, VM_LOG_INT))
+		log_interrupt(c, &e);
 	deliver_ivt(c, &e, 0, image, (virtual_if ? F_VIF : F_IF) | F_TF | F_NT | F_RF);
 	c->step_done = true;
 	mode_update(c);

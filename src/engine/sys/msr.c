@@ -12,7 +12,7 @@
 #include "engine/sys/msr.h"
 
 #include "base/port.h"
-#include "vm.h"
+#include "engine/sys/log.h"
 
 /* Plain ones: a member of msr_state, writable bits, and a feature the guest must have. */
 struct plain_msr {
@@ -428,9 +428,9 @@ bool msr_write(struct vcpu *c, uint32_t index, uint64_t value, bool host)
 
 void unimplemented(const struct vcpu *c, const char *what, uint64_t value)
 {
-	if (c->vm && c->vm->log & VM_LOG_UNIMPLEMENTED)
-		port_log("vcpu %u: %s 0x%llx is not implemented", c->index, what,
-			 (unsigned long long)value);
+	if (log_wants(c, VM_LOG_UNIMPLEMENTED))
+		log_tell(c, (struct vm_event){
+				    .kind = VM_LOG_UNIMPLEMENTED, .name = what, .value = value });
 }
 
 void exec_rdmsr(struct vcpu *c, const struct insn *i)
