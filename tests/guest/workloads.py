@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""tests/guest/workloads.py KELVIN NAME... [--accel ACCEL] [--keep DIR] [-- OPTION...]
+
+Programs of a Debian do in a guest of two vCPUs what they do natively, byte for byte: what they
+print, their exit status, and the files they leave. The guest's tree is also what the native run is
+chrooted into. The stress-... workloads check their own results, so they have no native run.
+
+NAME "all" runs everything, "list" prints the names. The images are looked for in $KELVIN_IMAGES,
+where tests/guest/images/debian12-workloads leaves them; without them this skips: exit status 77.
+For QEMU's TCG: workloads.py qemu-system-x86_64 all --accel tcg -- -cpu max
+"""
+import argparse
+import io
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+sys.dont_write_bytecode = True
+from expect import Failed, Machine  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+IMAGES = pathlib.Path(os.environ.get("KELVIN_IMAGES") or HERE.parent.parent / "build" / "images")
+TREE = IMAGES / "workloads"
+DISK_BYTES = 64 << 20  # the archive of programs that goes in, and that of files that comes out
+
+PROGRAMS = {
+    "gcc": "sh ../../gcc.sh",
+    "node": "node ../../node.js",
+    "openssl": "sh ../../openssl.sh",
+    "perl": "perl ../../perl.pl",
+    "python": "python3 ../../python.py",
+    "sqlite": "sqlite3 -init ../../sqlite.sql :memory: .quit",
+    "wasm": "node ../../wasm.js",
+    "xz": "sh ../../xz.sh",
+}
+# Bounded by operations, not by time, so that a slow engine does as much.
+STRESS = {
+    "stress-cpu": "--cpu 2 --cpu-ops 1500",
+    "stress-vm": "--vm 2 --vm-bytes 64M --vm-ops 80000",
+    "stress-matrix": "--matrix 2 --matrix-ops 2000",
+    "stress-memcpy": "--memcpy 2 --memcpy-ops 200",
+    "stress-fork": "--fork 2 --fork-ops 2000",
+    "stress-mmap": "--mmap 2 --mmap-bytes 32M --mmap-ops 20",
+    "stress-signal": "--signal 2 --signal-ops 100000",
+}
+
+RUN = """#!/bin/sh
+mkdir -p out/files && cd out/files
+echo "workload: start"
+env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LANG=C.UTF-8 TZ=UTC {command} \
+	</dev/null >../printed 2>&1
+status=$?
+echo $status >../status
+echo "workload: ended with status $status"
+"""
+
+NATIVELY = """
+mount -t tmpfs tmpfs "$1/tmp" && mount --rbind /proc "$1/proc" && tar -x -C "$1/tmp" -f "$2" || exit
+PATH=$PATH:/usr/sbin chroot "$1" sh -c "cd /tmp && ./run" >/dev/null
+tar -c -C "$1/tmp" -f "$2" out
+"""
+
+
+class Skip(Exception):
+    """What is missing, and how to get it."""
+
+
+def command_of(name):
+    if name in STRESS:
+        return f"stress-ng --verify --metrics-brief --temp-path /tmp {STRESS[name]}"
+    return PROGRAMS[name]
+
+
+def pack(path, name):
+    """The archive that goes in: the programs, and what runs one of them."""
+    with tarfile.open(path, "w") as archive:
+        for file in sorted((HERE / "workloads").iterdir()):
+            archive.add(file, file.name)
+        text = RUN.format(command=command_of(name)).encode()
+        member = tarfile.TarInfo("run")
+        member.size, member.mode = len(text), 0o755
+        archive.addfile(member, io.BytesIO(text))
+
+
+def unpack(path):
+    """{name: bytes} of the archive that came out."""
+    try:
+        with tarfile.open(path) as archive:
+            return {member.name.removeprefix("out/"): archive.extractfile(member).read()
+                    for member in archive if member.isfile() and member.name.startswith("out/")}
+    except tarfile.TarError as error:
+        raise Failed(f"archive of results: {error}") from None
+
+
+def natively(name, directory):
+    """What the workload leaves on this machine, and the CPU seconds it took."""
+    path = directory / "native.tar"
+    pack(path, name)
+    unshare = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else [])]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run = subprocess.run([*unshare, "sh", "-c", NATIVELY, "sh", TREE / "root", path],
+                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if run.returncode:
+        raise Skip(f"no native run in a mount namespace of its own: {run.stderr.strip()}")
+    return unpack(path), after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def cpu_seconds(pid):
+    """User and system time of a process that may have ended."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def in_guest(args, name, directory):
+    """What the workload leaves in a guest, and the VMM's CPU seconds from its start to its end."""
+    disk = directory / "guest.tar"
+    pack(disk, name)
+    os.truncate(disk, DISK_BYTES)
+    command = [args.kelvin, *(["-accel", args.accel] if args.accel else []), "-no-reboot",
+               "-smp", "2", "-m", "1024", "-nic", "none",
+               "-kernel", str(TREE / "vmlinuz"), "-initrd", str(TREE / "initrd"),
+               "-append", "console=ttyS0 quiet panic=-1",
+               "-drive", f"file={TREE / 'root.img'},format=raw,if=virtio,readonly=on",
+               "-drive", f"file={disk},format=raw,if=virtio", *args.options]
+    with Machine(command, args.timeout) as machine:
+        machine.wait_serial("^workload: start")
+        start = cpu_seconds(machine.vmm.pid)
+        machine.wait_serial("^workload: ended with status [0-9]+$")
+        seconds = cpu_seconds(machine.vmm.pid) - start
+        if machine.wait_exit():
+            raise Failed("exit status 0")
+    return unpack(disk), seconds
+
+
+def keep(directory, files):
+    for name, data in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def compare(native, guest):
+    """Raises Failed with the first line of the first file that differs."""
+    for name in sorted(native.keys() | guest.keys(), reverse=True):
+        there, here = guest.get(name), native.get(name)
+        if there == here:
+            continue
+        if there is None or here is None:
+            raise Failed(f'only {"the guest" if here is None else "the host"} has a file "{name}"')
+        for line, (a, b) in enumerate(zip(there.split(b"\n"), here.split(b"\n")), 1):
+            if a != b:
+                raise Failed(f'line {line} of "{name}" is\n    {a[:200]!r}, natively\n'
+                             f"    {b[:200]!r}")
+        raise Failed(f'"{name}" has {len(there)} bytes, natively {len(here)}')
+
+
+def run(args, name):
+    """Runs one workload, and returns the line to report."""
+    with tempfile.TemporaryDirectory() as path:
+        directory = pathlib.Path(path)
+        native, native_seconds = ({}, 0) if name in STRESS else natively(name, directory)
+        guest, guest_seconds = in_guest(args, name, directory)
+    if args.keep:
+        keep(pathlib.Path(args.keep) / name / "native", native)
+        keep(pathlib.Path(args.keep) / name / "guest", guest)
+    if name in STRESS:
+        if guest["status"] != b"0\n":
+            print(guest["printed"].decode(errors="replace"))
+            raise Failed("stress-ng with status 0")
+        return f"{name}: ok, {guest_seconds:.1f} s"
+    compare(native, guest)
+    return (f"{name}: ok, {guest_seconds:.1f} s, natively {native_seconds:.1f} s: "
+            f"{guest_seconds / native_seconds:.1f}x")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    names = [*PROGRAMS, *STRESS]
+    parser.add_argument("kelvin")
+    parser.add_argument("names", nargs="+", choices=["all", "list", *names], metavar="NAME")
+    parser.add_argument("--accel", help="as -accel takes it")
+    parser.add_argument("--keep", metavar="DIR", help="leave what was printed and made there")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for each workload")
+    own = sys.argv[1:sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
+    args = parser.parse_args(own)
+    args.options = sys.argv[len(own) + 2:]
+    if "list" in args.names:
+        print("\n".join(names))
+        return 0
+    status = 0
+    for name in names if "all" in args.names else args.names:
+        try:
+            if not TREE.exists():
+                raise Skip(f"{TREE} is not there: see tests/guest/images/debian12-workloads")
+            print(run(args, name), flush=True)
+        except Skip as why:
+            print(f"skipped: {why}")
+            return 77
+        except Failed as failure:
+            print(f"FAILED: {name}: {failure}", flush=True)
+            status = 1
+    return status
+
+
+sys.exit(main())
