@@ -86,15 +86,32 @@ static int vm_call(struct board *board, unsigned long request, const void *argum
 	return code < 0 ? fail(err, (int)-code, "%s: %s", name, strerror((int)-code)) : 0;
 }
 
+static int create_irqchip(struct board *board, const struct board_options *options,
+			  struct err *err)
+{
+	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { IRQ_PINS } };
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	int code;
+
+	board->is_split = options->split_irqchip;
+	if (board->is_split)
+		return vm_call(board, KVM_ENABLE_CAP, &split, "KVM_CAP_SPLIT_IRQCHIP", err);
+	code = vm_call(board, KVM_CREATE_IRQCHIP, NULL, "KVM_CREATE_IRQCHIP", err);
+	if (!code)
+		code = set_routing(board, err);
+	if (!code && !options->no_pit) {
+		code = vm_call(board, KVM_CREATE_PIT2, &pit, "KVM_CREATE_PIT2", err);
+		board->has_pit = !code;
+	}
+	return code;
+}
+
 static int open_vm(struct board *board, const struct board_options *options, struct err *err)
 {
-	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 	uint64_t identity = IDENTITY_MAP;
 	long slots;
 	int code;
 
-	if (options->split_irqchip)
-		return fail(err, ENOTSUP, "kernel_irqchip=split is not there yet");
 	board->vm = kvm_ioctl_new(board->system, KVM_CREATE_VM, NULL, err);
 	if (!board->vm)
 		return err ? -err->code : -EIO;
@@ -105,13 +122,7 @@ static int open_vm(struct board *board, const struct board_options *options, str
 	if (!code)
 		code = vm_call(board, KVM_SET_TSS_ADDR, (void *)TSS, "KVM_SET_TSS_ADDR", err);
 	if (!code)
-		code = vm_call(board, KVM_CREATE_IRQCHIP, NULL, "KVM_CREATE_IRQCHIP", err);
-	if (!code)
-		code = set_routing(board, err);
-	if (!code && !options->no_pit) {
-		code = vm_call(board, KVM_CREATE_PIT2, &pit, "KVM_CREATE_PIT2", err);
-		board->has_pit = !code;
-	}
+		code = create_irqchip(board, options, err);
 	board->vcpus = must_alloc(MAX(options->vcpus, 1) * sizeof(*board->vcpus));
 	for (unsigned i = 0; !code && i < options->vcpus; i++) {
 		struct vcpu *vcpu = &board->vcpus[i];

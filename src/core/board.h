@@ -23,7 +23,7 @@ struct board_options {
 	struct loop *loop;
 	unsigned vcpus;
 	int64_t rtc_offset;  /* seconds to add to the host's wall clock */
-	bool split_irqchip; /* not modelled: refused */
+	bool split_irqchip; /* PIC, IOAPIC and PIT are devices (dev.h: struct irq_chip) */
 	bool no_pit;
 };
 
@@ -48,6 +48,10 @@ struct board_tap {
 };
 void board_tap(struct board *board, const struct board_tap *tap);
 bool board_line(struct board *board, unsigned gsi);
+/* What a processor does with interrupt controllers among the devices: takes INTR's vector (-1: INTR
+ * is low), ends a level-triggered one. */
+int board_take_intr(struct board *board);
+void board_eoi(struct board *board, uint8_t vector);
 
 /* Devices. `args` as after "-device NAME,": settings. The board is locked by the caller. */
 struct dev *dev_new(struct board *board, const struct dev_class *class, const char *id,

@@ -128,6 +128,7 @@ static void release_all(struct dev *dev)
 	timers_release(dev);
 	irq_legacy_replacement(dev, false);
 	irq_release(dev);
+	irq_chip_release_of(dev);
 	isa_dma_release_of(dev);
 	bus_release_all(dev);
 	block_release_of(dev);

@@ -141,6 +141,22 @@ void isa_dma_watch(struct dev *dev, unsigned channel, void (*ready)(struct dev *
 void isa_dma_ready(struct dev *controller, unsigned channel); /* the controller says so */
 
 /*
+ * Interrupt controllers among the devices (kernel-irqchip=split). On a board that has one, lines go
+ * to `line` of each, and not to KVM. `acknowledge` is for the one with an INTR output, that calls
+ * irq_chip_intr: the processor takes an interrupt and wants its vector. `eoi`: a local APIC is done
+ * with a level-triggered vector that a route names. Each may be NULL.
+ */
+struct irq_chip {
+	void (*line)(struct dev *dev, unsigned gsi, bool level);
+	uint8_t (*acknowledge)(struct dev *dev);
+	void (*eoi)(struct dev *dev, uint8_t vector);
+};
+void irq_chip_claim(struct dev *dev, const struct irq_chip *chip);
+void irq_chip_intr(struct dev *dev, bool high);
+/* What the IOAPIC's pin (0-23) sends by msi_send, as soon as it is known. */
+void irq_chip_route(struct dev *dev, unsigned pin, uint64_t address, uint32_t data);
+
+/*
  * HPET's legacy replacement: while on, the PIT's interrupts do not come and GSI 8 is driven by
  * `dev` alone.
  */

@@ -82,6 +82,7 @@ struct vcpu {
 	struct kvm_run *run;
 	struct thread *thread;
 	bool out;    /* atomic: leave KVM_RUN */
+	bool shielded; /* atomic: not by immediate_exit, see vcpu.c */
 	bool parked; /* the thread is not in KVM_RUN and will not enter it */
 	/* An ioctl that another thread wants done here. */
 	unsigned long task;
@@ -95,6 +96,7 @@ int vcpu_open(struct vcpu *vcpu, struct err *err);
 void vcpu_close(struct vcpu *vcpu);
 void vcpu_start_thread(struct vcpu *vcpu);
 void vcpu_kick(struct vcpu *vcpu);
+void vcpu_kick_other(struct vcpu *vcpu); /* unless we are on its thread */
 
 /* Everything KVM keeps for a vCPU, in one piece of memory. */
 enum { STATE_MSRS = 512 };
@@ -127,11 +129,16 @@ int vcpu_state_set(struct board *board, unsigned index, const struct vcpu_state 
 int vm_state_get(struct board *board, struct vm_state *state, struct err *err);
 int vm_state_set(struct board *board, const struct vm_state *state, struct err *err);
 
-enum { LINES = 64, REQUESTS = 8, SLOTS_MAX = 1024 };
+enum { LINES = 64, IRQ_PINS = 24, IRQ_CHIPS = 4, REQUESTS = 8, SLOTS_MAX = 1024 };
 
 struct request {
 	enum board_request what;
 	int code;
+};
+
+struct irq_route {
+	uint64_t address;
+	uint32_t data;
 };
 
 struct board {
@@ -145,7 +152,8 @@ struct board {
 	struct vcpu *vcpus;
 	unsigned vcpu_count;
 	struct vm_state *power_on;
-	bool has_pit;
+	bool is_split; /* PIC and IOAPIC are not KVM's */
+	bool has_pit;  /* nor is the PIT, if not */
 	uint64_t pause_clock; /* kvmclock when the board stopped */
 	bool has_pause_clock;
 
@@ -189,6 +197,12 @@ struct board {
 	uint64_t slots_used[SLOTS_MAX / 64];
 	unsigned slot_limit;
 	unsigned line_high[LINES]; /* how many devices drive it */
+	struct {
+		struct dev *dev;
+		const struct irq_chip *chip;
+	} irq_chips[IRQ_CHIPS];
+	struct irq_route irq_routes[IRQ_PINS];
+	bool intr; /* atomic for reading: INTR is high */
 	struct dev *legacy_owner;  /* the HPET in legacy replacement mode */
 	struct dev *dma_controller;
 	const struct isa_dma *dma;
@@ -222,6 +236,8 @@ void keep_power_on_state(struct board *board); /* once: what reset goes back to 
 void timers_clock_started(struct board *board); /* board->running changed */
 void timers_release(struct dev *dev);
 void irq_release(struct dev *dev);
+void irq_chip_release_of(struct dev *dev);
+bool irq_chips_take(struct board *board, unsigned gsi, bool level); /* false: there are none */
 void isa_dma_release_of(struct dev *dev);
 void irq_load(struct dev *dev, uint64_t lines_high);
 void blocks_free(struct board *board);

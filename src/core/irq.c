@@ -7,12 +7,12 @@
  */
 #include "core/internal.h"
 
-enum { RTC_GSI = 8 };
+enum { PIT_GSI = 0, RTC_GSI = 8 };
 
-/* The line of the clock goes nowhere while the HPET has taken its place. */
+/* The lines of PIT and clock go nowhere while the HPET has taken their places. */
 static bool is_cut_off(const struct dev *dev, unsigned gsi)
 {
-	return gsi == RTC_GSI && dev->board->legacy_owner && dev->board->legacy_owner != dev;
+	return (gsi == PIT_GSI || gsi == RTC_GSI) && dev->board->legacy_owner && dev->board->legacy_owner != dev;
 }
 
 static void drive(struct board *board, unsigned gsi, bool level)
@@ -21,7 +21,7 @@ static void drive(struct board *board, unsigned gsi, bool level)
 
 	if (board->tap.line)
 		board->tap.line(board->tap.tap, gsi, level);
-	if (board->vm)
+	if (!irq_chips_take(board, gsi, level) && board->vm)
 		kvm_ioctl(board->vm, KVM_IRQ_LINE, &line);
 }
 
@@ -55,20 +55,28 @@ static void set_pit_legacy(struct board *board, bool on)
 	kvm_ioctl(board->vm, KVM_SET_PIT2, &pit);
 }
 
+/* Whose share of the line counts now? */
+static void count_again(struct board *board, unsigned gsi)
+{
+	unsigned high = 0;
+
+	for (struct dev *d = board->devs; d; d = d->next)
+		high += d->lines_high & BIT(gsi) && !is_cut_off(d, gsi);
+	if (!!high != !!board->line_high[gsi])
+		drive(board, gsi, high);
+	board->line_high[gsi] = high;
+}
+
 void irq_legacy_replacement(struct dev *dev, bool on)
 {
 	struct board *board = dev->board;
-	unsigned high = 0;
 
 	if (on == (board->legacy_owner == dev) || (on && board->legacy_owner))
 		return;
 	board->legacy_owner = on ? dev : NULL;
 	set_pit_legacy(board, on);
-	for (struct dev *d = board->devs; d; d = d->next) /* whose share of the line counts now */
-		high += d->lines_high & BIT(RTC_GSI) && !is_cut_off(d, RTC_GSI);
-	if (!!high != !!board->line_high[RTC_GSI])
-		drive(board, RTC_GSI, high);
-	board->line_high[RTC_GSI] = high;
+	count_again(board, PIT_GSI);
+	count_again(board, RTC_GSI);
 }
 
 void irq_release(struct dev *dev)

@@ -5,6 +5,11 @@
  * The thread takes the board's lock only to park and to deliver an exit. A kick sets `out` and
  * kvm_run.immediate_exit, then signals. An I/O exit is finished by the next KVM_RUN, which returns
  * at once with EINTR when kicked; so a parked vCPU never has half an instruction in hand.
+ *
+ * A PIC that is a device hands its vector over by KVM_INTERRUPT when the last KVM_RUN said that the
+ * guest can take it. What is handed over must get into the guest: the KVM_RUN that follows is
+ * shielded from immediate_exit against the first kick, which only signals (kickers kick again after
+ * a while), and ends when the next interrupt may come.
  */
 #include "core/internal.h"
 
@@ -38,9 +43,16 @@ void vcpu_kick(struct vcpu *vcpu)
 	if (vcpu->parked || !vcpu->thread)
 		return;
 	__atomic_store_n(&vcpu->out, true, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_exchange_n(&vcpu->shielded, false, __ATOMIC_SEQ_CST))
+		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	if (thread_number(vcpu->thread) != thread_self())
 		thread_kick(vcpu->thread);
+}
+
+void vcpu_kick_other(struct vcpu *vcpu)
+{
+	if (vcpu->thread && thread_number(vcpu->thread) != thread_self())
+		vcpu_kick(vcpu);
 }
 
 static void on_io(struct vcpu *vcpu)
@@ -112,6 +124,9 @@ static void handle_exit(struct vcpu *vcpu)
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 	case KVM_EXIT_SET_TPR:
 		break;
+	case KVM_EXIT_IOAPIC_EOI:
+		board_eoi(vcpu->board, run->eoi.vector);
+		break;
 	case KVM_EXIT_SHUTDOWN: /* triple fault */
 		board_request(vcpu->board, BOARD_RESET, 0);
 		break;
@@ -130,12 +145,41 @@ static void handle_exit(struct vcpu *vcpu)
 	}
 }
 
+/* INTR is high: gives KVM the vector, or asks it to say when the guest can take it. */
+static void offer_interrupt(struct vcpu *vcpu)
+{
+	struct board *board = vcpu->board;
+	struct kvm_interrupt interrupt;
+	int vector = -1;
+
+	vcpu->run->request_interrupt_window = 0;
+	if (vcpu->index || !__atomic_load_n(&board->intr, __ATOMIC_SEQ_CST))
+		return;
+	board_lock(board);
+	vcpu->run->request_interrupt_window = 1;
+	if (vcpu->run->ready_for_interrupt_injection && !vcpu->out)
+		vector = board_take_intr(board);
+	if (vector >= 0) {
+		interrupt.irq = (uint32_t)vector;
+		vcpu->run->ready_for_interrupt_injection = 0;
+		__atomic_store_n(&vcpu->shielded, true, __ATOMIC_SEQ_CST);
+		if (kvm_ioctl(vcpu->kvm, KVM_INTERRUPT, &interrupt) < 0)
+			log_line("vCPU %u did not take interrupt %d", vcpu->index, vector);
+	}
+	board_unlock(board);
+}
+
 /* Not under the lock. Returns when kicked. */
 static void run_until_out(struct vcpu *vcpu)
 {
 	for (;;) {
-		long code = kvm_ioctl(vcpu->kvm, KVM_RUN, NULL);
+		long code;
 
+		offer_interrupt(vcpu);
+		code = kvm_ioctl(vcpu->kvm, KVM_RUN, NULL);
+		__atomic_store_n(&vcpu->shielded, false, __ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&vcpu->out, __ATOMIC_SEQ_CST)) /* the kick met the shield */
+			vcpu->run->immediate_exit = 1;
 		if (code >= 0) {
 			handle_exit(vcpu);
 			continue;
@@ -147,9 +191,20 @@ static void run_until_out(struct vcpu *vcpu)
 	}
 }
 
+/* Its state was changed: asks KVM anew whether the guest can take an interrupt. It would not say so
+ * by itself while the guest is halted. */
+static void refresh_ready(struct vcpu *vcpu)
+{
+	if (!vcpu->board->is_split)
+		return;
+	vcpu->run->immediate_exit = 1;
+	kvm_ioctl(vcpu->kvm, KVM_RUN, NULL);
+}
+
 static void do_task(struct vcpu *vcpu)
 {
 	vcpu->task_result = kvm_ioctl(vcpu->kvm, vcpu->task, vcpu->task_argument);
+	refresh_ready(vcpu);
 	vcpu->task_waiting = false;
 	cond_wake_all(&vcpu->board->parked);
 }
@@ -171,6 +226,8 @@ static void vcpu_main(void *context)
 			board_wait(board, &board->wake, UINT64_MAX);
 			continue;
 		}
+		if (vcpu->parked)
+			refresh_ready(vcpu);
 		vcpu->parked = false;
 		__atomic_store_n(&vcpu->out, false, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);

@@ -162,7 +162,7 @@ int vm_state_get(struct board *board, struct vm_state *state, struct err *err)
 	int code = 0;
 
 	*state = (struct vm_state){ 0 };
-	for (unsigned i = 0; !code && i < ARRAY_LEN(state->chip); i++) {
+	for (unsigned i = 0; !code && !board->is_split && i < ARRAY_LEN(state->chip); i++) {
 		state->chip[i].chip_id = i;
 		code = vm_must(board, KVM_GET_IRQCHIP, &state->chip[i], "KVM_GET_IRQCHIP", err);
 	}
@@ -183,7 +183,7 @@ int vm_state_set(struct board *board, const struct vm_state *from, struct err *e
 	int code = 0;
 
 	*state = *from;
-	for (unsigned i = 0; !code && i < ARRAY_LEN(state->chip); i++) {
+	for (unsigned i = 0; !code && !board->is_split && i < ARRAY_LEN(state->chip); i++) {
 		state->chip[i].chip_id = i;
 		code = vm_must(board, KVM_SET_IRQCHIP, &state->chip[i], "KVM_SET_IRQCHIP", err);
 	}

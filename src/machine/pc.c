@@ -62,6 +62,18 @@ static int map_ram(struct board *board, const struct pc_options *options, struct
 	return error;
 }
 
+/* Before whatever has a line to them: restored first, they take no level for an edge. */
+static int add_irq_chips(struct board *board, const struct pc_options *options, struct err *err)
+{
+	int error = add(board, "isa-i8259", "pic", "", err);
+
+	if (!error)
+		error = add(board, "ioapic", "ioapic", "", err);
+	if (!error && options->pit)
+		error = add(board, "isa-pit", "pit", "", err);
+	return error;
+}
+
 static int add_chipset(struct board *board, const struct pc_options *options, struct ram *ram,
 		       struct ram *rom, struct err *err)
 {
@@ -168,6 +180,8 @@ int pc_build(struct board *board, const struct pc_options *asked, struct err *er
 	error = map_ram(board, options, &ram, err);
 	if (!error && !options->kernel)
 		error = firmware_map(board, options, &rom, err);
+	if (!error && options->split_irqchip)
+		error = add_irq_chips(board, options, err);
 	if (!error)
 		error = add_chipset(board, options, ram, rom, err);
 	if (!error && options->acpi)

@@ -28,6 +28,7 @@ struct pc_options {
 	bool boot_menu, boot_strict;
 	bool nographic;          /* firmware talks on the first serial port */
 	bool hpet, acpi, vmport, pit, i8042;
+	bool split_irqchip; /* PIC, IOAPIC and PIT are devices, as board_options say */
 	bool s3; /* set by pc_build: what the power management can do */
 
 	/* Direct boot, without firmware. */

@@ -66,13 +66,17 @@ void config_free(struct config *config)
 		texts_free(all[i]);
 }
 
-static int irqchip_kind(struct config *config, const char *kind, struct err *err)
+static int irqchip_kind(struct config *config, struct options *options, struct err *err)
 {
+	const char *kind = options_get(options, "kernel-irqchip");
+	const char *spelled = options_get(options, "kernel_irqchip"); /* as old scripts have it */
+
+	kind = kind ? kind : spelled;
 	if (!kind || !strcmp(kind, "on"))
 		return 0;
 	if (strcmp(kind, "split"))
-		return fail(err, ENOTSUP, "kernel_irqchip=%s is not supported; use on or split", kind);
-	config->split_irqchip = true;
+		return fail(err, ENOTSUP, "kernel-irqchip=%s is not supported, local APICs are the accelerator's; use on or split", kind);
+	config->pc.split_irqchip = true;
 	return 0;
 }
 
@@ -131,7 +135,7 @@ static int opt_machine(struct config *config, const char *name, const char *valu
 	if (!error && accel)
 		error = check_accel(accel, err);
 	if (!error)
-		error = irqchip_kind(config, options_get(&options, "kernel_irqchip"), err);
+		error = irqchip_kind(config, &options, err);
 	if (!error)
 		error = options_bool(&options, "graphics", true, &graphics, err);
 	config->pc.nographic |= !graphics;
@@ -175,7 +179,7 @@ static int opt_accel(struct config *config, const char *name, const char *value,
 		error = strcmp(accel, "help") ? check_accel(accel, err) : 0;
 	options_get(&options, "thread"); /* QEMU's tcg,thread=multi: always so here */
 	if (!error)
-		error = irqchip_kind(config, options_get(&options, "kernel-irqchip"), err);
+		error = irqchip_kind(config, &options, err);
 	if (!error)
 		error = options_bool(&options, "translator", translator, &translator, err);
 	config->engine.translator = translator;

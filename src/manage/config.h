@@ -20,7 +20,6 @@ struct config {
 	const char *accel;       /* "kvm:soft", as given; NULL: whatever works */
 	const char *cpu;
 	unsigned sockets, cores, threads;
-	bool split_irqchip;
 
 	struct texts drives, devices, netdevs, nics, chardevs, serials, parallels, monitors, qmps,
 		mons, globals, objects, fw_cfgs, blockdevs;

@@ -187,17 +187,62 @@ static void print_ioapic(struct hmp *hmp, const struct kvm_ioapic_state *ioapic)
 	}
 }
 
+static void print_words(struct hmp *hmp, const struct field *row, const uint8_t *at)
+{
+	report_print(hmp->out, " %s=", row->name);
+	for (size_t i = 0; i + 8 <= row->size; i += 8)
+		report_print(hmp->out, "%s%016llx", i ? "," : "",
+			     (unsigned long long)load_le64(at + i));
+}
+
+/* All state that a field table names, on a line; structs in it get lines of their own. */
+static void print_state(struct hmp *hmp, const struct field *table, const uint8_t *object)
+{
+	char text[64];
+
+	for (const struct field *f = table; f->name; f++) {
+		if (f->role != FIELD_STATE)
+			continue;
+		for (size_t at = 0; f->type == FIELD_STRUCTS && at < f->size; at += f->stride) {
+			report_print(hmp->out, "\n  %s %zu:", f->name, at / f->stride);
+			print_state(hmp, f->sub, object + f->offset + at);
+		}
+		fields_print(f, object, text, sizeof(text));
+		if (f->type == FIELD_BYTES)
+			print_words(hmp, f, object + f->offset);
+		else if (f->type != FIELD_STRUCTS && *text)
+			report_print(hmp->out, " %s=%s", f->name, text);
+	}
+}
+
+/* With a split irqchip they are devices. */
+static void print_chip_devices(struct hmp *hmp)
+{
+	static const char *const ids[] = { "pic", "ioapic" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(ids); i++) {
+		const struct dev *dev = dev_find(hmp->vmm->board, ids[i]);
+
+		if (!dev)
+			continue;
+		report_print(hmp->out, "%s:", ids[i]);
+		print_state(hmp, dev->class->fields, (const uint8_t *)dev);
+		report_print(hmp->out, "\n");
+	}
+}
+
 void hmp_info_pic(struct hmp *hmp)
 {
 	struct kvm *vm = board_vm(hmp->vmm->board);
 	bool was_running = vmm_pause(hmp->vmm);
 
+	print_chip_devices(hmp);
 	for (unsigned id = 0; id < 3 && vm; id++) {
 		struct kvm_irqchip chip = { .chip_id = id };
 
 		if (kvm_ioctl(vm, KVM_GET_IRQCHIP, &chip) < 0)
-			report_print(hmp->out, "Error: interrupt controller %u does not tell\n", id);
-		else if (id == KVM_IRQCHIP_IOAPIC)
+			break;
+		if (id == KVM_IRQCHIP_IOAPIC)
 			print_ioapic(hmp, &chip.chip.ioapic);
 		else
 			print_pic(hmp, id, &chip.chip.pic);

@@ -57,7 +57,8 @@ static int make_board(struct vmm *vmm, struct err *err)
 		.system = vmm->system,
 		.loop = vmm->loop,
 		.vcpus = config->pc.vcpus,
-		.split_irqchip = config->split_irqchip,
+		.split_irqchip = config->pc.split_irqchip,
+		.no_pit = !config->pc.pit,
 	};
 	int error = rtc_offset(config->rtc_base, &options.rtc_offset, err);
 

@@ -109,6 +109,21 @@ static uint64_t do_input(struct rig *rig, const struct step *s)
 	return 0;
 }
 
+/* What processors and lines do to interrupt controllers, where the board has them. */
+static uint64_t do_interrupt(struct rig *rig, const struct step *s)
+{
+	switch (s->extra % 3) {
+	case 0:
+		irq_chips_take(rig->board, s->offset % 24, s->value & 1);
+		return 0;
+	case 1:
+		board_eoi(rig->board, (uint8_t)s->value);
+		return 0;
+	default:
+		return (uint64_t)board_take_intr(rig->board);
+	}
+}
+
 static uint64_t do_step(struct rig *rig, const struct step *s)
 {
 	switch (s->what % 32) {
@@ -145,7 +160,7 @@ static uint64_t do_step(struct rig *rig, const struct step *s)
 	default:
 		if (s->extra == 0)
 			rig_map_bars(rig);
-		return 0;
+		return do_interrupt(rig, s);
 	}
 }
 
@@ -156,6 +171,7 @@ static void compare(struct rig *a, struct rig *b)
 		CHECK_EQ(a->edges[gsi], b->edges[gsi]);
 	}
 	CHECK_EQ(a->msi_count, b->msi_count);
+	CHECK_EQ(a->board->intr, b->board->intr);
 	for (unsigned i = 0; i < ARRAY_LEN(a->requests); i++)
 		CHECK_EQ(a->requests[i], b->requests[i]);
 	for (unsigned i = 0; i < RIG_CHARDEVS; i++)

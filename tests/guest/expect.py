@@ -95,10 +95,9 @@ class Machine:
     def qmp(self, command, **arguments):
         """Runs a QMP command and returns what it returns."""
         if not self.qmp_file:
-            self.until(lambda: os.path.exists(self.qmp_path), "QMP socket")
             link = socket.socket(socket.AF_UNIX)
             link.settimeout(self.timeout)
-            link.connect(self.qmp_path)
+            self.until(lambda: link.connect_ex(self.qmp_path) == 0, "QMP socket")
             self.qmp_link, self.qmp_file = link, link.makefile("rb")
             self.qmp_file.readline()  # the greeting
             self.qmp("qmp_capabilities")

@@ -3,10 +3,13 @@
 """tests/guest/host_kvm.py KELVIN: the same program runs guests on the host's /dev/kvm.
 
 Even a KVM that Kelvin would not choose for ordinary systems, because it only emulates kernel code,
-runs SeaBIOS to its boot menu, and a boot sector of ours in real and protected mode. Skips (77)
+runs SeaBIOS to its boot menu, boot sectors of ours in real and protected mode, and a timer through
+our own interrupt controllers. Skips (77)
 where there is no /dev/kvm to open.
 """
 import os
+import pathlib
+import subprocess
 import sys
 import tempfile
 
@@ -46,6 +49,12 @@ def sector(kelvin, directory):
     print("real and protected mode work")
 
 
+def split_irqchip(kelvin):
+    script = pathlib.Path(__file__).with_name("split_irqchip.py")
+    if subprocess.run([sys.executable, script, kelvin, "kvm,prove=off"]).returncode:
+        raise Failed("kernel-irqchip=split does not work")
+
+
 def main():
     try:
         os.close(os.open("/dev/kvm", os.O_RDWR))
@@ -56,6 +65,7 @@ def main():
         boot_menu(sys.argv[1])
         with tempfile.TemporaryDirectory() as directory:
             sector(sys.argv[1], directory)
+        split_irqchip(sys.argv[1])
     except Failed as failure:
         print(f"FAILED: {failure}")
         return 1

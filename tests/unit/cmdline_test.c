@@ -72,7 +72,7 @@ static void wrong_lines_are_named(void **state)
 		{ { "-machine", "q35" }, "q35" },
 		{ { "-machine", "pc,frob=on" }, "frob" },
 		{ { "-machine", "pc,hpet=maybe" }, "hpet" },
-		{ { "-machine", "pc,kernel_irqchip=off" }, "kernel_irqchip" },
+		{ { "-machine", "pc,kernel_irqchip=off" }, "kernel-irqchip=off" },
 		{ { "-accel", "kvm,translator=x" }, "translator" },
 		{ { "-accel", "soft,perfmap=x" }, "perfmap" },
 		{ { "-uuid", "1234" }, "1234" },
