@@ -33,11 +33,11 @@ struct state {
 	uint64_t rip, rflags;
 };
 
-enum { CODE_PAGE = 0x1000, CODE_BYTES = 64, SEQUENCE = 5 };
+enum { CODE_PAGE = 0x1000, CODE_BYTES = 64, SEQUENCE = 5, HLT = 0xf4 };
 
 /* One instruction, or up to SEQUENCE vector and x87 ones in a row. */
 struct test {
-	struct state in;
+	/* What tests with the same code have in common, with in.rip. */
 	uint8_t code[CODE_BYTES];
 	uint8_t length;
 	uint8_t instructions;
@@ -45,6 +45,8 @@ struct test {
 	bool compat;   /* not 64 */
 	bool stack16;
 	uint16_t form;
+
+	struct state in;
 	uint64_t patch_at; /* bytes put into the data pages before the run */
 	uint32_t patch_bytes;
 	uint8_t patch[AREA_BYTES];
@@ -57,13 +59,14 @@ struct outcome {
 	int vector; /* or COMPLETED: `out` is the state behind the instruction */
 	uint32_t error;
 	uint64_t cr2;
+	bool wrote_code;  /* of a sequence, its own */
 	uint32_t changes; /* 8-byte words of the data pages that differ from pattern and patch */
 	uint16_t word[MAX_CHANGES];
 	uint64_t value[MAX_CHANGES];
 	bool flags_unknown; /* translated code, at a fault behind other instructions: jit.h */
 };
 
-enum { BATCH = 32 };
+enum { BATCH = 64, GROUP = 16 };
 
 /* Shared with the child. */
 struct batch {
@@ -88,7 +91,7 @@ static inline uint64_t code_offset(const struct test *t, uint64_t rip)
 }
 static inline uint64_t random_below(struct random *r, uint64_t limit)
 {
-	return random_next(r) % limit;
+	return (uint64_t)((unsigned __int128)random_next(r) * limit >> 64);
 }
 static inline bool random_percent(struct random *r, unsigned percent)
 {
@@ -97,14 +100,20 @@ static inline bool random_percent(struct random *r, unsigned percent)
 uint64_t random_integer(struct random *r); /* often an interesting one */
 void random_vector(struct random *r, uint8_t *to, unsigned bytes);
 void random_x87(struct random *r, uint8_t *to); /* 10 bytes */
+/* The same from pools, of which a little is made anew each time; vectors of 64 bytes. */
+uint64_t random_pooled_integer(struct random *r);
+void random_pooled_vector(struct random *r, uint8_t *to);
+void random_pooled_x87(struct random *r, uint8_t *to);
+void random_renew_pools(struct random *r);
 
 /* forms.c */
 struct form_info {
 	const struct op_info *info;
 	char name[48]; /* mnemonic, size, kind of operand */
-	uint64_t runs, mismatches, sequences;
+	uint64_t runs, tries, mismatches, sequences;
 };
 unsigned forms_list(struct vcpu *c, const char *only);
+unsigned forms_count(void);
 struct form_info *form_get(unsigned form);
 /* Bytes for a form with random registers, displacement, immediate; false: none found. */
 bool form_assemble(struct vcpu *c, unsigned form, struct random *r, struct test *t,
@@ -112,6 +121,9 @@ bool form_assemble(struct vcpu *c, unsigned form, struct random *r, struct test 
 
 /* Appends another instruction that works on vector or x87 state; false: none found. */
 bool form_append(struct vcpu *c, struct random *r, struct test *t);
+
+/* The instruction of a test at this RIP (linear), as the engine decodes it; false: there is none. */
+bool form_decode(struct vcpu *c, const struct test *t, uint64_t rip, struct insn *decoded);
 
 /* states.c */
 /* False: not to be run. */
@@ -126,6 +138,8 @@ void native_wait(struct batch *batch); /* outcomes are there; restarts a dead ch
 void native_stop(void);
 /* For both sides: notes what differs from pattern and patch, and puts the pattern back. */
 void memory_prepare(uint8_t *data, const struct test *t);
+/* HLTs, and the test's code. */
+const uint8_t *code_page(const struct test *t);
 void memory_collect(uint8_t *data, const uint8_t *pattern, const struct test *t, struct outcome *o);
 
 /* engine.c */
@@ -134,7 +148,10 @@ void engine_new_pattern(const uint8_t *pattern);
 void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o);
 void engine_stop(void);
 
-/* compare.c: true if equal; else prints what is not, unless `quiet`. */
+/*
+ * compare.c: true if equal; else prints what is not, unless `quiet`. `i`: the instruction that
+ * faulted, or the (first) one that ran.
+ */
 bool outcomes_equal(const struct test *t, const struct insn *i, const struct outcome *native,
 		    const struct outcome *engine, bool quiet);
 

@@ -28,7 +28,7 @@ enum {
 	RAM_BYTES = 0x100000,
 	DATA_GPA = 0x400000,
 };
-enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, HLT = 0xf4 };
+enum { PTE_P = 1, PTE_W = 2, PTE_U = 4 };
 #define PTE_NX (1ull << 63)
 
 static struct vm_object *system_object, *vm_object, *vcpu_object;
@@ -87,7 +87,6 @@ static void make_memory(void)
 	mmap(swapped, 0x1000, rw, MAP_SHARED | MAP_FIXED, fd, 0x1000);
 	mmap(swapped + 0x1000, 0x1000, rw, MAP_SHARED | MAP_FIXED, fd, 0);
 	close(fd);
-	memset(ram + CODE_GPA, HLT, CODE_PAGE);
 	add_slot(0, 0, RAM_BYTES, ram);
 	add_slot(1, DATA_GPA, DATA_BYTES, swapped);
 	map_page(CODE, CODE_GPA, PTE_W);
@@ -249,7 +248,8 @@ static void run(const struct test *t, struct outcome *o)
 			interp_run(c);
 		else
 			interp_step(c);
-		if (note_end(t, o) || (!whole_blocks && t->instructions == 1 && c->rip != code_offset(t, t->in.rip)))
+		if (note_end(t, o) ||
+		    (!whole_blocks && t->instructions == 1 && c->rip != code_offset(t, t->in.rip)))
 			break;
 	}
 	c->pending_debug = 0;
@@ -258,11 +258,11 @@ static void run(const struct test *t, struct outcome *o)
 
 void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o)
 {
-	static const uint8_t halts[CODE_PAGE] = { [0 ... CODE_PAGE - 1] = HLT };
-	gpa_t code = CODE_GPA + (t->in.rip - CODE);
+	const uint8_t *page = code_page(t);
 
 	set_segments(t);
-	gpa_write(c->vm, code, t->code, t->length);
+	if (memcmp(ram + CODE_GPA, page, CODE_PAGE) != 0)
+		gpa_write(c->vm, CODE_GPA, page, CODE_PAGE);
 	memory_prepare(data, t);
 	fpu_enter(c);
 	load_state(t);
@@ -270,7 +270,7 @@ void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o)
 	o->flags_unknown = whole_blocks && t->instructions > 1 && o->vector != COMPLETED;
 	fpu_leave(c);
 	save_state(t, &o->out);
-	gpa_write(c->vm, CODE_GPA, halts, CODE_PAGE);
+	o->wrote_code = t->instructions > 1 && memcmp(ram + CODE_GPA, page, CODE_PAGE) != 0;
 	memory_collect(data, pattern, t, o);
 }
 

@@ -31,6 +31,11 @@ struct form_entry {
 static struct form_entry *forms;
 static unsigned form_count;
 
+unsigned forms_count(void)
+{
+	return form_count;
+}
+
 struct form_info *form_get(unsigned form)
 {
 	return &forms[form].public;
@@ -510,4 +515,16 @@ bool form_append(struct vcpu *c, struct random *r, struct test *t)
 		return true;
 	}
 	return false;
+}
+
+bool form_decode(struct vcpu *c, const struct test *t, uint64_t rip, struct insn *decoded)
+{
+	uint8_t bytes[CODE_BYTES + MAX_CODE] = { 0 };
+	uint64_t offset = rip - t->in.rip;
+
+	if (offset >= t->length)
+		return false;
+	memcpy(bytes, t->code, t->length);
+	*decoded = (struct insn){ .start = 0 };
+	return decode(c, bytes + offset, MAX_CODE, mode_for(c, t->width), decoded) != 0;
 }

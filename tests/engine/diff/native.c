@@ -25,7 +25,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { HLT = 0xf4, ALT_STACK_BYTES = 65536, FX_SOFTWARE = 464, HEADER = 512 };
+enum { ALT_STACK_BYTES = 65536, FX_SOFTWARE = 464, HEADER = 512 };
 
 static pid_t child;
 
@@ -35,6 +35,18 @@ void memory_prepare(uint8_t *data, const struct test *t)
 {
 	if (t->patch_bytes)
 		memcpy(data + (t->patch_at - DATA), t->patch, t->patch_bytes);
+}
+
+const uint8_t *code_page(const struct test *t)
+{
+	static uint8_t page[CODE_PAGE];
+	static unsigned at, length = CODE_PAGE; /* of the instructions in it */
+
+	memset(page + at, HLT, length);
+	at = (unsigned)(t->in.rip - CODE);
+	length = t->length;
+	memcpy(page + at, t->code, length);
+	return page;
 }
 
 static uint64_t expected_word(const uint8_t *pattern, const struct test *t, unsigned word)
@@ -51,22 +63,45 @@ static uint64_t expected_word(const uint8_t *pattern, const struct test *t, unsi
 	return load_le64(bytes);
 }
 
-void memory_collect(uint8_t *data, const uint8_t *pattern, const struct test *t, struct outcome *o)
+/* `end` may be within the last word. */
+static void collect_words(uint8_t *data, const uint8_t *pattern, const struct test *t,
+			  unsigned first, unsigned end, struct outcome *o)
 {
-	o->changes = 0;
-	for (unsigned n = 0; n < DATA_WORDS; n++) {
+	for (unsigned n = first / 8; 8 * n < end; n++) {
 		uint64_t now = load_le64(data + 8 * n);
-		bool patched = 8 * n + 7 + DATA >= t->patch_at &&
-			       8 * n + DATA < t->patch_at + t->patch_bytes;
 
-		if (now == load_le64(pattern + 8 * n) && !patched)
-			continue;
 		if (now != expected_word(pattern, t, n) && o->changes < MAX_CHANGES) {
 			o->word[o->changes] = (uint16_t)n;
 			o->value[o->changes++] = now;
 		}
 		memcpy(data + 8 * n, pattern + 8 * n, 8);
 	}
+}
+
+static void collect_unpatched(uint8_t *data, const uint8_t *pattern, const struct test *t,
+			      unsigned first, unsigned end, struct outcome *o)
+{
+	const unsigned chunk = 256;
+
+	if (end <= first || !memcmp(data + first, pattern + first, end - first))
+		return;
+	for (unsigned at = first; at < end; at += chunk)
+		if (memcmp(data + at, pattern + at, MIN(chunk, end - at)) != 0)
+			collect_words(data, pattern, t, at, MIN(at + chunk, end), o);
+}
+
+void memory_collect(uint8_t *data, const uint8_t *pattern, const struct test *t, struct outcome *o)
+{
+	unsigned first = 0, end = 0; /* whole words, of the patch */
+
+	if (t->patch_bytes) {
+		first = (unsigned)ALIGN_DOWN(t->patch_at - DATA, 8);
+		end = (unsigned)ALIGN_UP(t->patch_at - DATA + t->patch_bytes, 8);
+	}
+	o->changes = 0;
+	collect_unpatched(data, pattern, t, 0, first, o);
+	collect_words(data, pattern, t, first, end, o);
+	collect_unpatched(data, pattern, t, end, DATA_BYTES, o);
 }
 
 /* The child */
@@ -114,6 +149,7 @@ static void collect(ucontext_t *uc, const struct test *t, struct outcome *o)
 	o->vector = inside || trap ? (int)g[REG_TRAPNO] : COMPLETED;
 	o->error = (uint32_t)g[REG_ERR];
 	o->cr2 = (uint64_t)g[REG_CR2];
+	o->wrote_code = t->instructions > 1 && memcmp((void *)CODE, code_page(t), CODE_PAGE) != 0;
 	memory_collect((uint8_t *)DATA, shared->pattern, t, o);
 }
 
@@ -122,7 +158,10 @@ static void load(ucontext_t *uc, const struct test *t)
 	greg_t *g = uc->uc_mcontext.gregs;
 
 	memory_prepare((uint8_t *)DATA, t);
-	memcpy((void *)t->in.rip, t->code, t->length);
+	const uint8_t *page = code_page(t);
+
+	if (memcmp((void *)CODE, page, CODE_PAGE) != 0) /* the last may have written to it */
+		memcpy((void *)CODE, page, CODE_PAGE);
 	for (unsigned n = 0; n < 16; n++)
 		g[gpr_order[n]] = (greg_t)t->in.gpr[n];
 	g[REG_RIP] = (greg_t)code_offset(t, t->in.rip);
@@ -167,7 +206,6 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 		struct test *t = &shared->test[shared->at];
 
 		collect(uc, t, &shared->native[shared->at]);
-		memset((void *)CODE, HLT, CODE_PAGE); /* it may have written there itself */
 		shared->at++;
 	}
 	running = true;
@@ -208,7 +246,6 @@ static void child_main(void)
 	    map_at(READ_ONLY, 0x1000, PROT_READ) == MAP_FAILED)
 		_exit(77);
 	(void)*(volatile uint8_t *)READ_ONLY; /* present from now on */
-	memset((void *)CODE, HLT, CODE_PAGE);
 	memcpy((void *)DATA, shared->pattern, DATA_BYTES);
 	syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
 	make_segments();

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
-/* Random values, biased to where arithmetic goes wrong. */
+/*
+ * Random values, biased to where arithmetic goes wrong. Making such vectors costs more than running
+ * the instruction, so most come from pools.
+ */
 #include "diff.h"
 
 #include "base/bytes.h"
@@ -104,4 +107,39 @@ void random_vector(struct random *r, uint8_t *to, unsigned bytes)
 			value = random_integer(r);
 		store_le64(to + n, value);
 	}
+}
+
+/* Pools */
+
+enum { VECTORS = 4096, X87S = 1024, INTEGERS = 8192, RENEWED = 16 };
+
+static uint8_t vectors[VECTORS][64], x87s[X87S][16];
+static uint64_t integers[INTEGERS];
+
+void random_renew_pools(struct random *r)
+{
+	static bool filled;
+
+	for (unsigned n = 0; n < (filled ? RENEWED : VECTORS); n++)
+		random_vector(r, vectors[filled ? random_below(r, VECTORS) : n], 64);
+	for (unsigned n = 0; n < (filled ? RENEWED : X87S); n++)
+		random_x87(r, x87s[filled ? random_below(r, X87S) : n]);
+	for (unsigned n = 0; n < (filled ? RENEWED : INTEGERS); n++)
+		integers[filled ? random_below(r, INTEGERS) : n] = random_integer(r);
+	filled = true;
+}
+
+uint64_t random_pooled_integer(struct random *r)
+{
+	return integers[random_below(r, INTEGERS)];
+}
+
+void random_pooled_vector(struct random *r, uint8_t *to)
+{
+	memcpy(to, vectors[random_below(r, VECTORS)], 64);
+}
+
+void random_pooled_x87(struct random *r, uint8_t *to)
+{
+	memcpy(to, x87s[random_below(r, X87S)], 10);
 }

@@ -15,7 +15,7 @@ enum { AVX = 2, OPMASK = 5, ZMM_HI256 = 6, HI16_ZMM = 7, PKRU = 9 };
 void pattern_make(struct random *r, uint8_t *pattern)
 {
 	for (unsigned n = 0; n < DATA_BYTES; n += 64)
-		random_vector(r, pattern + n, 64);
+		random_pooled_vector(r, pattern + n);
 }
 
 /* Addresses */
@@ -92,7 +92,7 @@ static void fill_patch(struct random *r, struct test *t, const struct insn *i)
 	const char *mnemonic = op_info(i->op)->mnemonic;
 
 	t->patch_bytes = 64;
-	random_vector(r, t->patch, 64);
+	random_pooled_vector(r, t->patch);
 	if (!strcmp(mnemonic, "fxrstor")) {
 		t->patch_bytes = 512;
 		fill_fx_image(r, t->patch);
@@ -202,7 +202,8 @@ static void random_gprs(struct random *r, struct test *t, const struct insn *i)
 	const struct op_info *info = op_info(i->op);
 
 	for (unsigned n = 0; n < 16; n++)
-		t->in.gpr[n] = random_percent(r, 25) ? good_address(r, 64) : random_integer(r);
+		t->in.gpr[n] =
+			random_percent(r, 25) ? good_address(r, 64) : random_pooled_integer(r);
 	t->in.gpr[RSP] = target_address(r, 64, t->compat) & ~7ull;
 	if (random_percent(r, 50))
 		t->in.gpr[RBP] = good_address(r, 64);
@@ -228,13 +229,14 @@ static void random_xsave(struct random *r, struct state *s)
 	static const uint16_t unmasked[] = { 0x37e, 0x37d, 0x37b, 0x377, 0x36f, 0x35f, 0x340 };
 	static const uint8_t precision[] = { 0, 2, 3 };
 
-	memset(s->xsave, 0, sizeof(s->xsave));
-	random_vector(r, s->xsave + XMM_AT, 256);
+	memset(s->xsave, 0, 576);
+	for (unsigned n = 0; n < 256; n += 64)
+		random_pooled_vector(r, s->xsave + XMM_AT + n);
 	for (unsigned n = 576; n < AREA_BYTES; n += 64)
-		random_vector(r, s->xsave + n, 64);
+		random_pooled_vector(r, s->xsave + n);
 	for (unsigned k = 0; k < 8; k++)
 		store_le64(s->xsave + xsave_offset(OPMASK) + 8 * k,
-			   random_percent(r, 25) ? ~0ull : random_integer(r));
+			   random_percent(r, 25) ? ~0ull : random_pooled_integer(r));
 	store_le64(s->xsave + xsave_offset(PKRU), PKRU_DEFAULT);
 	uint32_t mxcsr = 0x1f80 | (uint32_t)(random_next(r) & 0x603f);
 
@@ -261,7 +263,7 @@ static void random_xsave(struct random *r, struct state *s)
 	store_le16(s->xsave + 2, fsw);
 	s->xsave[4] = (uint8_t)(random_percent(r, 60) ? 0xff : random_next(r));
 	for (unsigned n = 0; n < 8; n++)
-		random_x87(r, s->xsave + ST_AT + 16 * n);
+		random_pooled_x87(r, s->xsave + ST_AT + 16 * n);
 	store_le64(s->xsave + BV_AT, 0x2e7);
 }
 
