@@ -21,6 +21,7 @@ check: all
 # Speed, as ratios; see docs/perf.md.
 perf: all
 	@tests/perf/run $(BUILD)
+	@tests/perf/programs $(BUILD)
 
 # PREFIX, DESTDIR as usual. QEMU_ALIAS=1 also installs qemu-system-x86_64 as another name.
 install: all

@@ -8,13 +8,19 @@
 struct work {
 	const char *name;
 	uint64_t (*run)(void);
-	const char *needs; /* a processor feature: "avx2", "aes", "sha", or null */
-	int free_of_pin;   /* may use all processors; else it runs on the first */
+	const char *needs;   /* a processor feature: "avx2", "aes", "sha", or null */
+	int free_of_pin;     /* may use all processors; else it runs on the first */
+	const char *command; /* instead of run: a program and its arguments */
 };
 
 /* Each list ends with a null name. */
 extern const struct work compute_works[], call_works[], vector_works[], crypto_works[];
 extern const struct work string_works[], kernel_works[], parallel_works[];
+
+/* What file /commands lists, if there is one: each line is a name and a command. */
+struct work *read_commands(void);
+/* Runs a command, and hashes what it prints. */
+uint64_t run_command(const char *command);
 
 /* The path that this program can be executed by. */
 extern const char *own_path;

@@ -5,7 +5,8 @@
  * Prints "bench NAME SECONDS CHECK CPU" for each run: the guest's check must be the host's. What the
  * processor cannot do is "bench NAME skipped". The same binary is measured natively and, as process
  * 1, in a guest; there it says "bench ready NAME" and waits for a line before each piece of work, so
- * that the host can read how much processor time the machine took, and powers off at the end.
+ * that the host can read how much processor time the machine took, and powers off at the end. Where
+ * there is a file /commands, the work is the programs it lists instead (tests/perf/programs).
  */
 #include <cpuid.h>
 #include <sched.h>
@@ -84,7 +85,7 @@ static void measure(const struct work *work)
 		if (!work->free_of_pin)
 			sched_setaffinity(0, sizeof(first), &first);
 		double start = seconds(CLOCK_MONOTONIC), cpu = cpu_seconds();
-		uint64_t check = work->run();
+		uint64_t check = work->command ? run_command(work->command) : work->run();
 
 		printf("bench %s %.4f %016llx %.4f\n", work->name, seconds(CLOCK_MONOTONIC) - start,
 		       (unsigned long long)check, cpu_seconds() - cpu);
@@ -102,8 +103,16 @@ static int wanted(const struct work *work, int count, char **names)
 	return !count && !work->free_of_pin;
 }
 
+static void measure_list(const struct work *work, int repeats, int count, char **names)
+{
+	for (; work->name; work++)
+		for (int i = 0; i < repeats && wanted(work, count, names); i++)
+			measure(work);
+}
+
 int main(int argc, char **argv)
 {
+	const struct work *commands = read_commands();
 	int repeats = argc > 1 ? atoi(argv[1]) : 1;
 
 	own_path = argv[0];
@@ -112,10 +121,10 @@ int main(int argc, char **argv)
 		return 7;
 	printf("bench start %.3f\n", seconds(CLOCK_MONOTONIC));
 	fflush(stdout);
-	for (unsigned list = 0; list < sizeof(lists) / sizeof(lists[0]); list++)
-		for (const struct work *work = lists[list]; work->name; work++)
-			for (int i = 0; i < repeats && wanted(work, argc - 2, argv + 2); i++)
-				measure(work);
+	if (commands)
+		measure_list(commands, repeats, argc - 2, argv + 2);
+	for (unsigned i = 0; i < sizeof(lists) / sizeof(lists[0]) && !commands; i++)
+		measure_list(lists[i], repeats, argc - 2, argv + 2);
 	ready("end");
 	printf("bench end\n");
 	fflush(stdout);
