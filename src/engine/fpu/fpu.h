@@ -9,6 +9,7 @@
 #define ENGINE_FPU_H
 
 #include "engine/decode/insn.h"
+#include "engine/sys/features.h"
 
 int fpu_init(struct vcpu *c); /* 0 or -errno */
 void fpu_fini(struct vcpu *c);
@@ -52,5 +53,6 @@ unsigned xsave_size(unsigned component);
 uint64_t xsave_supported(void); /* XCR0 bits the host can execute and we offer (no AMX) */
 unsigned xsave_total(uint64_t xcr0); /* bytes of the standard format */
 uint32_t fpu_mxcsr_mask(void);
+bool host_can_run(enum feature feature);
 
 #endif

@@ -141,7 +141,6 @@ void x87_set_top(uint8_t *area, unsigned top); /* the registers stay where they 
 void x87_become_mmx(uint8_t *area);
 
 /* The host: host_x86.c. */
-bool host_can_run(enum feature feature);
 uint64_t host_xsave_components(void);
 unsigned host_xsave_offset(unsigned component);
 unsigned host_xsave_size(unsigned component);

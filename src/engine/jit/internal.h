@@ -125,6 +125,8 @@ struct plan {
 	bool reads_flags, writes_flags;
 };
 struct plan plan_for(const struct translator *t, const struct insn *i, const struct op_info *info);
+bool encode_planned(struct translator *t, const struct insn *i, const struct op_info *info,
+		    const struct plan *p);
 bool is_high_byte(const struct insn *i, const struct op_info *info);
 void write_imm(struct translator *t, const struct insn *i, unsigned bytes);
 
@@ -184,6 +186,12 @@ bool vectors_allow(const struct vcpu *c, enum vector_level level); /* loading th
 
 /* native_atomic.c: LOCK, XCHG with memory, XADD, CMPXCHG, bit tests at an offset in a register. */
 bool native_atomic(struct translator *t, const struct insn *i, const struct op_info *info);
+
+/* native_divide.c, native_bits.c, native_system.c */
+bool native_divide(struct translator *t, const struct insn *i, const struct op_info *info);
+bool native_bits(struct translator *t, const struct insn *i, const struct op_info *info);
+bool native_system(struct translator *t, const struct insn *i, const struct op_info *info);
+bool native_loop(struct translator *t, const struct insn *i, unsigned opcode);
 
 /* native_branch.c */
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info);

@@ -13,7 +13,7 @@
  * (vm.h, memslot.code): every entry into a block checks that, and vcpu.requests.
  *
  * Inexact in one way: status flags that the following code overwrites before reading may be stale
- * when a memory access in between faults, or changes that very code.
+ * when a memory access or a division in between faults, or changes that very code.
  */
 #ifndef ENGINE_JIT_H
 #define ENGINE_JIT_H

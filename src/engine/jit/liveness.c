@@ -38,7 +38,7 @@ static bool only_leaves_flags(const struct insn *i, const struct op_info *info)
 	unsigned op = info->opcode, n = i->modrm >> 3 & 7;
 
 	if (info->map == MAP_1)
-		return ((op & 0xfe) == 0xfe && n < 2) || (op & 0xf0) == 0x40 ||
+		return ((op & 0xfe) == 0xfe && n < 2) || (op & 0xf0) == 0x40 || (op & 0xfe) == 0xf8 ||
 		       (is_shift(info) && n != 2 && n != 3 /* RCL, RCR */);
 	return info->map == MAP_0F && ((op & 0xe7) == 0xa3 || op == 0xba || op == 0xc7 ||
 				      (op & 0xf6) == 0xa4);
@@ -53,7 +53,7 @@ uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t
 {
 	if (vector_need(i))
 		return info->flags & OP_PRODUCES_RFLAGS ? 0 : after;
-	if (info->encoding != LEGACY ||
+	if (info->encoding == EVEX ||
 	    info->flags & (OP_X87 | OP_VECTOR | OP_STRING | OP_CPL0 | OP_SYSTEM))
 		return ALL_FLAGS;
 	return (after & ~flags_replaced(i, info)) | flags_needed(i, info);

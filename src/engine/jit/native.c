@@ -3,8 +3,10 @@
  * General-purpose instructions as host instructions: the same opcode with registers renamed and the
  * memory operand replaced by its host address.
  *
- * Left to the interpreter: DIV (its #DE), AH-BH, string instructions, 16-bit pushes, everything
- * privileged, x87 and vectors.
+ * AH to BH are the host's own, which has no encoding for them beside a register from R8 on: with a
+ * memory operand they change places with AL to BL.
+ *
+ * Left to the interpreter: string instructions, POP to memory, 16-bit PUSH of immediates, x87.
  */
 #include "engine/jit/internal.h"
 
@@ -19,6 +21,37 @@ bool is_high_byte(const struct insn *i, const struct op_info *info)
 void write_imm(struct translator *t, const struct insn *i, unsigned bytes)
 {
 	emit_bytes(&t->e, &i->imm, bytes);
+}
+
+static unsigned use_byte(struct translator *t, unsigned guest, unsigned temp, bool load)
+{
+	return guest >= BYTE_AH ? guest - BYTE_AH + 4 : use_gpr(t, guest, temp, load);
+}
+
+/* At least one of AH to BH. Whatever is beside them has no REX prefix in the guest's code either. */
+static bool encode_high_byte(struct translator *t, const struct insn *i, const struct op_info *info,
+			     const struct plan *p)
+{
+	bool reg_is_byte = (info->reg & FIELD_KIND) == FIELD_GPR8;
+	unsigned reg = p->extension, rm;
+	struct encoding e = p->encoding;
+
+	e.byte_regs = false;
+	if (p->has_reg)
+		reg = reg_is_byte ? use_byte(t, i->reg, T1, true) : use_gpr(t, i->reg, T1, true);
+	rm = use_byte(t, i->rm, T0, true);
+	if (reg > 7 || rm > 7)
+		return false;
+	if (p->reads_flags)
+		need_flags_in_host(t);
+	emit_reg(&t->e, e, reg, rm);
+	write_imm(t, i, p->imm_bytes);
+	return true;
+}
+
+static void exchange_halves(struct translator *t, unsigned reg) /* flags stay */
+{
+	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x86, .size = 1 }, reg, reg + 4);
 }
 
 static void encode_registers(struct translator *t, const struct insn *i, const struct op_info *info,
@@ -42,26 +75,34 @@ static void encode_memory(struct translator *t, const struct insn *i, const stru
 			  const struct plan *p)
 {
 	bool whole = p->encoding.size >= 4;
+	bool high = is_high_byte(i, info);
 	unsigned bytes = op_memory_bytes(info, i, true), reg = p->extension;
 
 	host_address(t, i, bytes, info->rm & FIELD_WRITTEN);
 	if (p->reads_flags)
 		need_flags_in_host(t);
-	if (p->has_reg)
+	if (high)
+		exchange_halves(t, reg = i->reg - BYTE_AH);
+	else if (p->has_reg)
 		reg = use_gpr(t, i->reg, T1, !whole || info->reg & FIELD_READ);
 	emit_mem(&t->e, p->encoding, reg, at_register(T0, 0));
 	write_imm(t, i, p->imm_bytes);
-	if (p->has_reg && info->reg & FIELD_WRITTEN)
+	if (high)
+		exchange_halves(t, reg);
+	else if (p->has_reg && info->reg & FIELD_WRITTEN)
 		put_gpr(t, i->reg, reg);
 }
 
-static bool encode(struct translator *t, const struct insn *i, const struct op_info *info,
-		   const struct plan *p)
+bool encode_planned(struct translator *t, const struct insn *i, const struct op_info *info,
+		    const struct plan *p)
 {
-	if (is_high_byte(i, info) || i->prefix & PREFIX_LOCK)
+	if (i->prefix & PREFIX_LOCK)
 		return false;
 	if (insn_has_memory(i)) {
 		encode_memory(t, i, info, p);
+	} else if (is_high_byte(i, info)) {
+		if (!encode_high_byte(t, i, info, p))
+			return false;
 	} else {
 		if (p->reads_flags)
 			need_flags_in_host(t);
@@ -114,8 +155,14 @@ static bool accumulator_imm(struct translator *t, const struct insn *i, const st
 	return true;
 }
 
-static bool move_imm(struct translator *t, const struct insn *i)
+/* Small ones as C6 and C7, which take any register. */
+static bool move_imm(struct translator *t, const struct insn *i, const struct op_info *info)
 {
+	struct plan p = plan_for(t, i, info);
+
+	p.encoding.opcode = i->opsize == 1 ? 0xc6 : 0xc7;
+	p.extension = 0;
+	p.imm_bytes = i->opsize;
 	if (i->opsize >= 4) {
 		uint64_t value = i->opsize == 4 ? (uint32_t)i->imm : i->imm;
 		int host = host_of(i->rm);
@@ -125,7 +172,7 @@ static bool move_imm(struct translator *t, const struct insn *i)
 			put_gpr(t, i->rm, T0);
 		return true;
 	}
-	return false;
+	return encode_planned(t, i, info, &p);
 }
 
 static bool load_address(struct translator *t, const struct insn *i)
@@ -141,13 +188,24 @@ static bool load_address(struct translator *t, const struct insn *i)
 	return i->opsize >= 4;
 }
 
+/* Between the accumulator and memory. */
+static bool move_moffs(struct translator *t, const struct insn *i, const struct op_info *info)
+{
+	struct encoding e = { .map = 1,
+			      .opcode = info->opcode < 0xa2 ? 0x8a : 0x88,
+			      .size = i->opsize };
+
+	e.opcode |= info->opcode & 1;
+	host_address(t, i, i->opsize, info->opcode >= 0xa2);
+	emit_mem(&t->e, e, H_RAX, at_register(T0, 0));
+	return true;
+}
+
 static bool exchange(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	unsigned other = i->rm, own = info->opcode == 0x87 ? i->reg : RAX;
 	unsigned a, b;
 
-	if (i->opsize < 4 || (info->opcode == 0x87 && insn_has_memory(i)))
-		return false;
 	a = use_gpr(t, own, T0, true);
 	b = use_gpr(t, other, T1, true);
 	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x87, .size = i->opsize }, a, b);
@@ -158,10 +216,8 @@ static bool exchange(struct translator *t, const struct insn *i, const struct op
 
 static bool push(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	unsigned word = t->word;
+	unsigned word = i->opsize;
 
-	if (i->opsize != word)
-		return false;
 	if (info->opcode == 0xff) {
 		host_address(t, i, word, false);
 		emit_load(&t->e, word, T1, at_register(T0, 0));
@@ -171,26 +227,28 @@ static bool push(struct translator *t, const struct insn *i, const struct op_inf
 		emit_store(&t->e, word, at_register(T0, 0), T1);
 	} else {
 		host_address_of_stack(t, i, -(int32_t)word, word, true);
-		if (info->opcode == 0x68 || info->opcode == 0x6a)
+		if ((info->opcode == 0x68 || info->opcode == 0x6a) && word == 2)
+			return false;
+		else if (info->opcode == 0x68 || info->opcode == 0x6a)
 			emit_store_imm(&t->e, word, at_register(T0, 0), (int32_t)i->imm);
 		else
 			emit_store(&t->e, word, at_register(T0, 0), use_gpr(t, i->rm, T1, true));
 	}
-	emit_lea(&t->e, word, GUEST_RSP, at_register(GUEST_RSP, -(int32_t)word));
+	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, -(int32_t)word));
 	return true;
 }
 
 static bool pop(struct translator *t, const struct insn *i)
 {
-	int host = host_of(i->rm);
+	unsigned host;
 
-	if (i->opsize != t->word || i->rm == RSP)
+	if (i->rm == RSP)
 		return false;
-	host_address_of_stack(t, i, 0, t->word, false);
-	emit_load(&t->e, t->word, host < 0 ? T0 : (unsigned)host, at_register(T0, 0));
-	if (host < 0)
-		put_gpr(t, i->rm, T0);
-	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, (int32_t)t->word));
+	host_address_of_stack(t, i, 0, i->opsize, false);
+	host = use_gpr(t, i->rm, T1, i->opsize == 2);
+	emit_load(&t->e, i->opsize, host, at_register(T0, 0));
+	put_gpr(t, i->rm, host);
+	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, i->opsize));
 	return true;
 }
 
@@ -212,7 +270,7 @@ static bool short_increment(struct translator *t, const struct insn *i, const st
 	p.has_reg = false;
 	p.encoding.opcode = 0xff;
 	p.extension = info->opcode >> 3 & 1;
-	return encode(t, i, info, &p);
+	return encode_planned(t, i, info, &p);
 }
 
 /* Count in CL or immediate. */
@@ -228,7 +286,7 @@ static bool shift(struct translator *t, const struct insn *i, const struct op_in
 		p.imm_bytes = 1;
 	else
 		p.imm_bytes = 0;
-	return encode(t, i, info, &p);
+	return encode_planned(t, i, info, &p);
 }
 
 /* MUL and IMUL with one operand: RDX:RAX are at home. */
@@ -238,7 +296,7 @@ static bool multiply_wide(struct translator *t, const struct insn *i, const stru
 
 	p.has_reg = false;
 	p.encoding.byte_regs = i->opsize == 1;
-	return encode(t, i, info, &p);
+	return encode_planned(t, i, info, &p);
 }
 
 static bool unary_group(struct translator *t, const struct insn *i, const struct op_info *info)
@@ -253,12 +311,12 @@ static bool unary_group(struct translator *t, const struct insn *i, const struct
 	} else if (n == 4 || n == 5) {
 		return multiply_wide(t, i, info);
 	} else if (n >= 6) {
-		return false; /* DIV, IDIV */
+		return native_divide(t, i, info);
 	} else {
 		p.imm_bytes = 0;
 		p.writes_flags = n == 3;
 	}
-	return encode(t, i, info, &p);
+	return encode_planned(t, i, info, &p);
 }
 
 static bool one_byte(struct translator *t, const struct insn *i, const struct op_info *info)
@@ -267,7 +325,7 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 	struct plan p = plan_for(t, i, info);
 
 	if (op < 0x40 && (op & 7) < 4)
-		return encode(t, i, info, &p);
+		return encode_planned(t, i, info, &p);
 	if (op < 0x40)
 		return (op & 7) == 5 || (op & 7) == 4 ? accumulator_imm(t, i, info) : false;
 	switch (op) {
@@ -283,20 +341,24 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 	case 0x6b:
 	case 0x84 ... 0x85:
 	case 0x88 ... 0x8b:
-		return encode(t, i, info, &p);
+		return encode_planned(t, i, info, &p);
 	case 0x63: /* MOVSXD; else ARPL */
-		return t->word == 8 && i->opsize >= 4 && encode(t, i, info, &p);
+		return t->word == 8 && i->opsize >= 4 && encode_planned(t, i, info, &p);
 	case 0x80 ... 0x81:
 	case 0x83:
 		p.has_reg = false;
-		return encode(t, i, info, &p);
+		return encode_planned(t, i, info, &p);
+	case 0x86:
+		return encode_planned(t, i, info, &p);
 	case 0x87:
 	case 0x91 ... 0x97:
 		return exchange(t, i, info);
 	case 0x8d:
 		return i->opsize >= 4 && load_address(t, i);
 	case 0x90:
-		return i->rm == RAX && !(i->prefix & PREFIX_REP); /* NOP, not PAUSE */
+		if (i->rm == RAX)
+			return !(i->prefix & PREFIX_REP); /* NOP, not PAUSE */
+		return exchange(t, i, info);
 	case 0x98 ... 0x99: /* CBW, CWD families: RAX and RDX are at home */
 		if (i->opsize == 2)
 			emit_u8(&t->e, 0x66);
@@ -304,17 +366,19 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 			emit_u8(&t->e, 0x48);
 		emit_u8(&t->e, op);
 		return true;
+	case 0xa0 ... 0xa3:
+		return move_moffs(t, i, info);
 	case 0xa8 ... 0xa9:
 		return accumulator_imm(t, i, info);
-	case 0xb8 ... 0xbf:
-		return move_imm(t, i);
+	case 0xb0 ... 0xbf:
+		return move_imm(t, i, info);
 	case 0xc0 ... 0xc1:
 	case 0xd0 ... 0xd3:
 		return shift(t, i, info);
 	case 0xc6 ... 0xc7:
 		p.has_reg = false;
 		p.extension = 0;
-		return encode(t, i, info, &p);
+		return encode_planned(t, i, info, &p);
 	case 0xc9:
 		return leave(t, i);
 	case 0xf6 ... 0xf7:
@@ -322,7 +386,7 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 	case 0xfe ... 0xff:
 		if (n <= 1) {
 			p.has_reg = false;
-			return encode(t, i, info, &p);
+			return encode_planned(t, i, info, &p);
 		}
 		return op == 0xff && n == 6 && insn_has_memory(i) && push(t, i, info);
 	default:
@@ -339,7 +403,7 @@ static bool bit_test(struct translator *t, const struct insn *i, const struct op
 		return false; /* the bit offset reaches beyond the operand */
 	p.has_reg = info->opcode != 0xba;
 	p.imm_bytes = info->opcode == 0xba;
-	return encode(t, i, info, &p);
+	return encode_planned(t, i, info, &p);
 }
 
 static bool two_bytes(struct translator *t, const struct insn *i, const struct op_info *info)
@@ -352,14 +416,13 @@ static bool two_bytes(struct translator *t, const struct insn *i, const struct o
 	case 0x18 ... 0x1f:
 		return !(info->rm & (FIELD_WRITTEN | FIELD_READ)); /* hints and NOPs */
 	case 0x40 ... 0x4f:
-		/* the destination keeps its value when the condition is false */
-		return i->opsize >= 4 && host_of(i->reg) >= 0 && encode(t, i, info, &p);
+		return encode_planned(t, i, info, &p);
 	case 0x90 ... 0x9f:
 		p.has_reg = false;
 		p.extension = 0;
 		p.encoding.byte_regs = true;
 		p.encoding.size = 1;
-		return encode(t, i, info, &p);
+		return encode_planned(t, i, info, &p);
 	case 0xa3:
 	case 0xab:
 	case 0xb3:
@@ -369,20 +432,21 @@ static bool two_bytes(struct translator *t, const struct insn *i, const struct o
 	case 0xa4:
 	case 0xac:
 		p.imm_bytes = 1;
-		return encode(t, i, info, &p);
+		return encode_planned(t, i, info, &p);
 	case 0xa5:
 	case 0xad:
-		return encode(t, i, info, &p);
+		return encode_planned(t, i, info, &p);
 	case 0xaf:
+	case 0xc3: /* MOVNTI */
 	case 0xb6 ... 0xb7:
 	case 0xbe ... 0xbf:
-		return encode(t, i, info, &p);
+		return encode_planned(t, i, info, &p);
 	case 0xb8:
 		p.encoding.prefix = 0xf3;
-		return encode(t, i, info, &p);
+		return encode_planned(t, i, info, &p);
 	case 0xbc ... 0xbd: /* BSF, BSR, TZCNT, LZCNT */
 		p.encoding.prefix = info->mnemonic[0] == 't' || info->mnemonic[0] == 'l' ? 0xf3 : 0;
-		return host_of(i->reg) >= 0 && encode(t, i, info, &p);
+		return encode_planned(t, i, info, &p);
 	case 0xc8 ... 0xcf: {
 		unsigned reg = use_gpr(t, i->rm, T0, true);
 
@@ -402,13 +466,15 @@ static bool two_bytes(struct translator *t, const struct insn *i, const struct o
 
 bool native_insn(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	if (info->encoding != LEGACY || info->flags & (OP_X87 | OP_VECTOR | OP_STRING | OP_CPL0 | OP_SYSTEM))
+	if (info->encoding == EVEX || info->flags & (OP_X87 | OP_VECTOR | OP_STRING))
 		return false;
+	if (info->encoding == LEGACY && native_system(t, i, info))
+		return true;
+	if (info->flags & (OP_CPL0 | OP_SYSTEM))
+		return false;
+	if (info->encoding == VEX || info->map >= MAP_0F38)
+		return native_bits(t, i, info);
 	if (native_atomic(t, i, info))
 		return true;
-	if (info->map == MAP_1)
-		return one_byte(t, i, info);
-	if (info->map == MAP_0F)
-		return two_bytes(t, i, info);
-	return false;
+	return info->map == MAP_1 ? one_byte(t, i, info) : two_bytes(t, i, info);
 }

@@ -27,7 +27,8 @@ static void check_alignment(struct translator *t, unsigned size)
 static bool modify_memory(struct translator *t, const struct insn *i, const struct op_info *info,
 			  const struct plan *p)
 {
-	bool locked = i->prefix & PREFIX_LOCK || (info->map == MAP_1 && (info->opcode & 0xfe) == 0x86);
+	bool locked =
+		i->prefix & PREFIX_LOCK || (info->map == MAP_1 && (info->opcode & 0xfe) == 0x86);
 	unsigned bytes = op_memory_bytes(info, i, true), reg = p->extension;
 
 	if (is_high_byte(i, info))
@@ -72,7 +73,9 @@ static bool modify_register(struct translator *t, const struct insn *i, const st
 static void load_bit_offset(struct translator *t, const struct insn *i)
 {
 	struct encoding extend = { .map = i->opsize == 2 ? 0x0f : 1,
-				   .opcode = i->opsize == 2 ? 0xbf : i->opsize == 4 ? 0x63 : 0x8b,
+				   .opcode = i->opsize == 2   ? 0xbf
+					     : i->opsize == 4 ? 0x63
+							      : 0x8b,
 				   .size = 8 };
 
 	emit_reg(&t->e, extend, T1, use_gpr(t, i->reg, T1, true));

@@ -2,7 +2,7 @@
 /*
  * Near branches: they end a block.
  *
- * Left to the interpreter: LOOP, JRCXZ, indirect branches to addresses that are not canonical.
+ * Left to the interpreter: indirect branches to addresses that are not canonical.
  */
 #include "engine/jit/internal.h"
 
@@ -98,6 +98,8 @@ bool native_branch(struct translator *t, const struct insn *i, const struct op_i
 	case 0xc3:
 		return_near(t, i, 0);
 		return true;
+	case 0xe0 ... 0xe3:
+		return native_loop(t, i, info->opcode);
 	case 0xe8:
 		push_return(t, i);
 		exit_direct(t, branch_target(t, i->imm));

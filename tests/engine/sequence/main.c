@@ -78,9 +78,9 @@ static void show_stops(const struct stop *a, const struct stop *b)
 
 static bool stops_equal(const struct stop *a, struct stop *b)
 {
-	bool is_fault = a->reason == KVM_EXIT_SHUTDOWN || a->fault_rip;
+	bool is_end = a->reason == KVM_EXIT_IO && !a->detail && !a->fault_rip;
 
-	if (is_fault && b->reason == a->reason) /* see guest.c about flags at faults */
+	if (!is_end && b->reason == a->reason) /* see guest.c about flags at faults */
 		b->regs.rflags = a->regs.rflags;
 	return a->reason == b->reason && a->result == b->result && a->detail == b->detail &&
 	       !memcmp(&a->regs, &b->regs, sizeof(a->regs)) && a->sregs.cr2 == b->sregs.cr2 &&
@@ -94,7 +94,7 @@ static bool stops_equal(const struct stop *a, struct stop *b)
  */
 static bool memories_equal(struct guest *a, struct guest *b)
 {
-	enum { MOST_FLAGS = 1000, LOW = F_STATUS & 0xff, HIGH = F_STATUS >> 8 };
+	enum { MOST_FLAGS = 4000, LOW = F_STATUS & 0xff, HIGH = F_STATUS >> 8 };
 	const uint8_t *x = guest_memory(a), *y = guest_memory(b);
 	unsigned flags = 0;
 

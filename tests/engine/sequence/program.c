@@ -116,16 +116,17 @@ static void define_flags(struct writer *w)
 	put32(w, (uint32_t)random_integer(w->r));
 }
 
-static void put_form(struct writer *w)
+static void put_form(struct writer *w, unsigned vector_percent)
 {
-	for (unsigned tries = 0; tries < 50; tries++) {
+	for (unsigned tries = 0; tries < 200; tries++) {
 		unsigned form = (unsigned)random_below(w->r, w->forms);
 		const struct op_info *info;
 		struct test t;
 		struct insn i;
 
 		/* Vectors are most of the forms, and less of the code. */
-		if (form_get(form)->info->flags & (OP_VECTOR | OP_X87) && random_percent(w->r, 70))
+		if (form_get(form)->info->flags & (OP_VECTOR | OP_X87) &&
+		    !random_percent(w->r, vector_percent))
 			continue;
 		if (!form_assemble(w->c, form, w->r, &t, &i) || t.width != (w->p->is_32 ? 32 : 64))
 			continue;
@@ -137,6 +138,16 @@ static void put_form(struct writer *w)
 			define_flags(w);
 		return;
 	}
+}
+
+static void put_any_form(struct writer *w)
+{
+	put_form(w, 30);
+}
+
+static void put_general_form(struct writer *w)
+{
+	put_form(w, 0);
 }
 
 static void modrm_disp8(struct writer *w, unsigned reg, unsigned base, int disp)
@@ -183,20 +194,26 @@ static void put_atomic(struct writer *w)
 		uint8_t map, opcode, extension;
 		bool has_reg, has_imm;
 	} rows[] = {
-		{ 1, 0x01, 0, true, false },  { 1, 0x11, 0, true, false },  { 1, 0x19, 0, true, false },
-		{ 1, 0x29, 0, true, false },  { 1, 0x00, 0, true, false },  { 1, 0x83, 0, false, true },
-		{ 1, 0x83, 2, false, true },  { 1, 0x83, 4, false, true },  { 1, 0x80, 1, false, true },
-		{ 1, 0x86, 0, true, false },  { 1, 0x87, 0, true, false },  { 1, 0x87, 0, true, false },
-		{ 1, 0xf7, 2, false, false }, { 1, 0xf7, 3, false, false }, { 1, 0xff, 0, false, false },
-		{ 1, 0xff, 1, false, false }, { 1, 0xfe, 0, false, false }, { 15, 0xab, 0, true, false },
-		{ 15, 0xb3, 0, true, false }, { 15, 0xbb, 0, true, false }, { 15, 0xba, 5, false, true },
-		{ 15, 0xba, 6, false, true }, { 15, 0xb0, 0, true, false }, { 15, 0xb1, 0, true, false },
-		{ 15, 0xb1, 0, true, false }, { 15, 0xc0, 0, true, false }, { 15, 0xc1, 0, true, false },
-		{ 15, 0xc7, 1, false, false }, { 15, 0xc7, 1, false, false },
+		{ 1, 0x01, 0, true, false },   { 1, 0x11, 0, true, false },
+		{ 1, 0x19, 0, true, false },   { 1, 0x29, 0, true, false },
+		{ 1, 0x00, 0, true, false },   { 1, 0x83, 0, false, true },
+		{ 1, 0x83, 2, false, true },   { 1, 0x83, 4, false, true },
+		{ 1, 0x80, 1, false, true },   { 1, 0x86, 0, true, false },
+		{ 1, 0x87, 0, true, false },   { 1, 0x87, 0, true, false },
+		{ 1, 0xf7, 2, false, false },  { 1, 0xf7, 3, false, false },
+		{ 1, 0xff, 0, false, false },  { 1, 0xff, 1, false, false },
+		{ 1, 0xfe, 0, false, false },  { 15, 0xab, 0, true, false },
+		{ 15, 0xb3, 0, true, false },  { 15, 0xbb, 0, true, false },
+		{ 15, 0xba, 5, false, true },  { 15, 0xba, 6, false, true },
+		{ 15, 0xb0, 0, true, false },  { 15, 0xb1, 0, true, false },
+		{ 15, 0xb1, 0, true, false },  { 15, 0xc0, 0, true, false },
+		{ 15, 0xc1, 0, true, false },  { 15, 0xc7, 1, false, false },
+		{ 15, 0xc7, 1, false, false },
 	};
 	unsigned row = (unsigned)random_below(w->r, ARRAY_LEN(rows)), base = other_register(w);
 	unsigned reg = rows[row].has_reg ? other_register(w) : rows[row].extension;
-	unsigned wide = (unsigned)random_below(w->r, 2) << 3, disp = (unsigned)random_below(w->r, 4) * 16;
+	unsigned wide = (unsigned)random_below(w->r, 2) << 3,
+		 disp = (unsigned)random_below(w->r, 4) * 16;
 
 	if (base == RAX)
 		base = RSI;
@@ -222,8 +239,85 @@ static void put_atomic(struct writer *w)
 		define_flags(w); /* bit tests */
 }
 
+/* Divisors and dividends of all kinds, mostly such that the quotient fits. */
+static void put_division(struct writer *w)
+{
+	static const uint32_t divisors[] = { 0,          1,          2,          3,
+					     10,         1000,       0x7fffffff, 0x80000000,
+					     0xffffffff, 0xffffff80, 0xffff8000, 0x80,
+					     0x100,      0x8000 };
+	bool is_byte = random_percent(w->r, 30), is_signed = random_percent(w->r, 50);
+	unsigned divisor = other_register(w), wide = (unsigned)random_below(w->r, 2) << 3;
+
+	if (random_percent(w->r, 70)) { /* MOV divisor, imm32 */
+		put_rex(w, 0x48 | divisor >> 3);
+		PUT(w, 0xc7, 0xc0 | (divisor & 7));
+		put32(w, divisors[random_below(w->r, ARRAY_LEN(divisors))]);
+	}
+	if (random_percent(w->r, 20))
+		put8(w, 0x66);
+	if (random_percent(w->r, 80)) {
+		if (is_byte)
+			PUT(w, 0x0f, is_signed ? 0xbe : 0xb6, 0xc0); /* MOVSX or MOVZX EAX, AL */
+		else if (is_signed)
+			put_rex(w, 0x40 | wide), put8(w, 0x99);
+		else
+			PUT(w, 0x31, 0xd2);
+	}
+	if (!is_byte && random_percent(w->r, 20))
+		put8(w, 0x66);
+	if (!is_byte || divisor > 7 || random_percent(w->r, 50)) /* else AH to BH */
+		put_rex(w, 0x40 | wide | divisor >> 3);
+	put8(w, 0xf6 + !is_byte);
+	put8(w, 0xc0 | (is_signed ? 7 : 6) << 3 | (divisor & 7));
+	define_flags(w);
+}
+
+/* AH to BH, with memory and with their likes. */
+static void put_high_byte(struct writer *w)
+{
+	static const uint8_t opcodes[] = { 0x00, 0x02, 0x10, 0x12, 0x18, 0x20, 0x2a,
+					   0x30, 0x38, 0x3a, 0x84, 0x86, 0x88, 0x88,
+					   0x8a, 0x8a, 0xb6, 0xbe, 0xfe, 0xc0 };
+	unsigned opcode = opcodes[random_below(w->r, ARRAY_LEN(opcodes))];
+	unsigned reg = 4 + (unsigned)random_below(w->r, 4), rm = (unsigned)random_below(w->r, 8);
+	bool memory = random_percent(w->r, 50);
+
+	if (memory)
+		put_address(w, RSI);
+	if (opcode == 0xb6 || opcode == 0xbe) { /* MOVZX, MOVSX */
+		PUT(w, 0x0f, opcode, 0xc0 | (unsigned)random_below(w->r, 4) << 3 | reg);
+	} else if (opcode == 0xfe) {
+		PUT(w, opcode, 0xc0 | (unsigned)random_below(w->r, 2) << 3 | reg);
+	} else if (opcode == 0xc0) { /* SHR */
+		PUT(w, opcode, 0xe8 | reg, (unsigned)random_below(w->r, 32));
+		define_flags(w);
+	} else if (memory) {
+		put8(w, opcode);
+		modrm_disp8(w, reg, RSI, (int)random_below(w->r, 64));
+	} else {
+		PUT(w, opcode, 0xc0 | reg << 3 | rm);
+	}
+}
+
+/* MOV ECX, count; ADD EDX, imm8; LOOPNE, LOOPE or LOOP back to that; or JRCXZ over something. */
+static void put_count_loop(struct writer *w)
+{
+	if (random_percent(w->r, 30)) {
+		PUT(w, 0xe3, 0x05);
+		define_flags(w);
+		return;
+	}
+	put8(w, 0xb9);
+	put32(w, 1 + (uint32_t)random_below(w->r, 6));
+	PUT(w, 0x83, 0xc2, (unsigned)random_next(w->r), 0xe0 + (unsigned)random_below(w->r, 3),
+	    0xfb);
+}
+
 static void put_stack(struct writer *w)
 {
+	if (random_percent(w->r, 20))
+		put8(w, 0x66);
 	unsigned reg = other_register(w);
 
 	if (reg > 7)
@@ -235,7 +329,7 @@ static void put_stack(struct writer *w)
 static void put_flags_user(struct writer *w)
 {
 	unsigned condition = (unsigned)random_below(w->r, 16), reg = other_register(w);
-	unsigned what = (unsigned)random_below(w->r, 4);
+	unsigned what = (unsigned)random_below(w->r, 6);
 
 	if (what < 3)
 		put_rex(w, (what ? 0x48 : 0x40) | reg >> 3);
@@ -249,6 +343,15 @@ static void put_flags_user(struct writer *w)
 	case 2:
 		PUT(w, 0x83, 0xd0 | (reg & 7), condition);
 		break;
+	case 3: { /* CLC, STC, CMC, CLI, CLD, LAHF */
+		static const uint8_t opcodes[] = { 0xf8, 0xf9, 0xf5, 0xfa, 0xfc, 0x9f };
+
+		put8(w, opcodes[random_below(w->r, ARRAY_LEN(opcodes))]);
+		break;
+	}
+	case 4:
+		PUT(w, 0xb4, (unsigned)random_next(w->r), 0x9e); /* MOV AH; SAHF */
+		break;
 	default:
 		PUT(w, 0x9c, 0x58); /* PUSHF, POP RAX */
 	}
@@ -256,7 +359,8 @@ static void put_flags_user(struct writer *w)
 
 static void put_string(struct writer *w)
 {
-	static const uint8_t opcodes[] = { 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf };
+	static const uint8_t opcodes[] = { 0xa4, 0xa5, 0xa6, 0xa7, 0xaa,
+					   0xab, 0xac, 0xad, 0xae, 0xaf };
 
 	PUT(w, 0xb9); /* MOV ECX */
 	put32(w, (uint32_t)random_below(w->r, 60));
@@ -295,24 +399,20 @@ static void put_patch(struct writer *w)
 
 static void put_insn(struct writer *w)
 {
-	unsigned what = (unsigned)random_below(w->r, 100);
+	static const struct {
+		unsigned percent;
+		void (*put)(struct writer *w);
+	} kinds[] = {
+		{ 24, put_any_form },  { 16, put_general_form }, { 18, put_memory },
+		{ 6, put_atomic },     { 4, put_division },      { 4, put_high_byte },
+		{ 2, put_count_loop }, { 7, put_stack },         { 10, put_flags_user },
+		{ 3, put_string },     { 4, put_patchable },     { 2, put_patch },
+	};
+	unsigned what = (unsigned)random_below(w->r, 100), n = 0;
 
-	if (what < 45)
-		put_form(w);
-	else if (what < 62)
-		put_memory(w);
-	else if (what < 68)
-		put_atomic(w);
-	else if (what < 76)
-		put_stack(w);
-	else if (what < 88)
-		put_flags_user(w);
-	else if (what < 91)
-		put_string(w);
-	else if (what < 97)
-		put_patchable(w);
-	else
-		put_patch(w);
+	for (; what >= kinds[n].percent; n++)
+		what -= kinds[n].percent;
+	kinds[n].put(w);
 }
 
 /* LEA RAX, [RIP + target], or MOV EAX, target. */

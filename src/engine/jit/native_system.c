@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * Instructions on RFLAGS as a whole or on single flags, fences, RDTSC, and LOOP and JRCXZ.
+ *
+ * DF and IF are in vcpu.rflags; clearing IF needs no look at events.
+ *
+ * Manual: SDM 2.
+ * Left to the interpreter: POPF, STI and STD, 16-bit PUSHF, RDTSC with CR4.TSD.
+ */
+#include "engine/jit/internal.h"
+
+static void clear_rflags(struct translator *t, uint32_t bits)
+{
+	emit_alu_mem_imm(&t->e, ALU_AND, 4, GS(rflags), (int32_t)~bits);
+}
+
+static void clear_interrupts(struct translator *t)
+{
+	clobber_flags(t);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(cpl), 0);
+	slow_if(t, CC_NE);
+	clear_rflags(t, F_IF);
+}
+
+static void push_flags(struct translator *t, const struct insn *i)
+{
+	need_flags_in_memory(t);
+	host_address_of_stack(t, i, -(int32_t)t->word, t->word, true);
+	emit_load(&t->e, 4, T1, GS(jit_flags));
+	emit_alu_imm(&t->e, ALU_AND, 4, T1, F_STATUS);
+	emit_alu(&t->e, ALU_OR, 4, T1, GS(rflags));
+	emit_alu_imm(&t->e, ALU_OR, 4, T1, F_1);
+	emit_alu_imm(&t->e, ALU_AND, 4, T1, ~(F_VM | F_RF));
+	emit_store(&t->e, t->word, at_register(T0, 0), T1);
+	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, -(int32_t)t->word));
+}
+
+/* How the guest's time runs is compiled in, and checked. */
+static void read_tsc(struct translator *t)
+{
+	uint64_t scale = t->c->tsc_scale;
+
+	clobber_flags(t);
+	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xf7, .size = 4 }, 0, GS(cr4));
+	emit_u32(&t->e, CR4_TSD);
+	slow_if(t, CC_NE);
+	emit_mov_imm(&t->e, T0, scale);
+	emit_alu(&t->e, ALU_CMP, 8, T0, GS(tsc_scale));
+	slow_if(t, CC_NE);
+	emit_u8(&t->e, 0x0f);
+	emit_u8(&t->e, 0x31);
+	emit_shift(&t->e, SHIFT_SHL, 8, H_RDX, 32);
+	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x0b, .size = 8 }, H_RAX, H_RDX);
+	if (scale && scale != 1ull << 32) { /* MUL, SHRD: bits 32 to 95 of the product */
+		emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0xf7, .size = 8 }, 4, T0);
+		emit_reg(&t->e, (struct encoding){ .map = 0x0f, .opcode = 0xac, .size = 8 }, H_RDX,
+			 H_RAX);
+		emit_u8(&t->e, 32);
+	}
+	emit_alu(&t->e, ALU_ADD, 8, H_RAX, GS(tsc_offset));
+	emit_mov(&t->e, 8, H_RDX, H_RAX);
+	emit_shift(&t->e, SHIFT_SHR, 8, H_RDX, 32);
+	emit_mov(&t->e, 4, H_RAX, H_RAX);
+}
+
+/* CLC, STC, CMC, LAHF, SAHF: the same byte. */
+static void plain(struct translator *t, const struct insn *i, const struct op_info *info)
+{
+	struct plan p = plan_for(t, i, info);
+
+	if (p.reads_flags)
+		need_flags_in_host(t);
+	emit_u8(&t->e, info->opcode);
+	if (p.writes_flags)
+		flags_now_in_host(t);
+}
+
+static bool fence(struct translator *t, const struct insn *i)
+{
+	unsigned n = i->modrm >> 3 & 7;
+
+	if (insn_has_memory(i) || n < 5 || i->prefix & (PREFIX_REP | PREFIX_REPNE | PREFIX_OPSIZE))
+		return false;
+	emit_reg(&t->e, (struct encoding){ .map = 0x0f, .opcode = 0xae, .size = 4 }, n, 0);
+	return true;
+}
+
+static bool two_bytes(struct translator *t, const struct insn *i, const struct op_info *info)
+{
+	if (info->opcode == 0xae)
+		return fence(t, i);
+	if (info->opcode != 0x31)
+		return false;
+	read_tsc(t);
+	return true;
+}
+
+bool native_system(struct translator *t, const struct insn *i, const struct op_info *info)
+{
+	if (info->map == MAP_0F)
+		return two_bytes(t, i, info);
+	if (info->map != MAP_1)
+		return false;
+	switch (info->opcode) {
+	case 0x9c:
+		if (i->opsize != t->word)
+			return false;
+		push_flags(t, i);
+		return true;
+	case 0x9e:
+	case 0x9f:
+	case 0xf5:
+	case 0xf8:
+	case 0xf9:
+		plain(t, i, info);
+		return true;
+	case 0xfa:
+		clear_interrupts(t);
+		return true;
+	case 0xfc:
+		clobber_flags(t);
+		clear_rflags(t, F_DF);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The host's own [R]CX test leaves flags alone, as LOOP does. */
+static void skip_if_count_is_zero(struct translator *t, const struct insn *i, unsigned bytes)
+{
+	if (i->addrsize == 4)
+		emit_u8(&t->e, 0x67);
+	emit_u8(&t->e, 0xe3);
+	emit_u8(&t->e, bytes);
+}
+
+bool native_loop(struct translator *t, const struct insn *i, unsigned opcode)
+{
+	uint64_t here = insn_end(t, i), there = branch_target(t, i->imm);
+	bool in_host, in_memory;
+	uint8_t *second;
+
+	if (i->addrsize < 4)
+		return false;
+	if (opcode < 0xe2)
+		need_flags_in_host(t);
+	if (opcode != 0xe3)
+		emit_lea(&t->e, i->addrsize, H_RCX, at_register(H_RCX, -1));
+	in_host = t->flags_in_host;
+	in_memory = t->flags_in_memory;
+	skip_if_count_is_zero(t, i, opcode < 0xe2 ? 6 : 5);
+	second = opcode < 0xe2 ? emit_jcc(&t->e, opcode == 0xe0 ? CC_NE : CC_E) : emit_jmp(&t->e);
+	exit_direct(t, opcode == 0xe3 ? there : here);
+	emit_land(&t->e, second);
+	t->flags_in_host = in_host;
+	t->flags_in_memory = in_memory;
+	exit_direct(t, opcode == 0xe3 ? here : there);
+	return true;
+}
