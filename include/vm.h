@@ -80,4 +80,15 @@ long vm_ioctl(struct vm_object *object, unsigned long request, uintptr_t argumen
 void *vm_run_pages(struct vm_object *vcpu, size_t *bytes);
 void vm_put(struct vm_object *object);
 
+/*
+ * What a vCPU has done since it was made: docs/observability.md explains the rows. Strings are
+ * constants; a group may have several rows of one name. Writes up to `room` rows and returns how
+ * many there are; 0 for what is no vCPU. Any thread, also while the vCPU runs.
+ */
+struct vm_counter {
+	const char *group, *name;
+	uint64_t value;
+};
+size_t vm_counters(const struct vm_object *vcpu, struct vm_counter *rows, size_t room);
+
 #endif

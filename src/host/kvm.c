@@ -134,6 +134,11 @@ void *kvm_run_pages(struct kvm *vcpu, size_t *bytes)
 	return vcpu->run;
 }
 
+size_t kvm_counters(const struct kvm *vcpu, struct vm_counter *rows, size_t room)
+{
+	return vcpu->object ? vm_counters(vcpu->object, rows, room) : 0;
+}
+
 void kvm_close(struct kvm *kvm)
 {
 	if (!kvm)

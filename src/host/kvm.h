@@ -25,6 +25,9 @@ long kvm_ioctl(struct kvm *kvm, unsigned long request, const void *argument);
 struct kvm *kvm_ioctl_new(struct kvm *kvm, unsigned long request, const void *argument,
 			  struct err *err);
 void *kvm_run_pages(struct kvm *vcpu, size_t *bytes); /* struct kvm_run, mapped */
+/* vm_counters() of a vCPU; the kernel's has none of these: 0. */
+struct vm_counter;
+size_t kvm_counters(const struct kvm *vcpu, struct vm_counter *rows, size_t room);
 void kvm_close(struct kvm *kvm);
 
 /*

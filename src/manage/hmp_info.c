@@ -7,9 +7,11 @@
 #include "core/netdev.h"
 #include "core/pci.h"
 #include "manage/actions.h"
+#include "manage/counters.h"
 #include "manage/hmp.h"
 #include "manage/pci_names.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void hmp_info_version(struct hmp *hmp)
@@ -51,7 +53,13 @@ void hmp_info_kvm(struct hmp *hmp)
 
 void hmp_info_jit(struct hmp *hmp)
 {
-	report_print(hmp->out, "accelerator: %s; it keeps no statistics\n", hmp->vmm->accel_name);
+	size_t count;
+	struct vm_counter *rows = counters_read(hmp->vmm, &count);
+
+	if (!count)
+		report_print(hmp->out, "the host's KVM runs the guest and counts nothing\n");
+	counters_print(hmp->out, rows, count);
+	free(rows);
 }
 
 void hmp_info_mtree(struct hmp *hmp)

@@ -7,10 +7,12 @@
 #include "core/pci.h"
 #include "host/thread.h"
 #include "manage/actions.h"
+#include "manage/counters.h"
 #include "manage/pci_names.h"
 #include "manage/qmp.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,6 +52,32 @@ QUERY(query_status)
 	json_put_bool(*result, "singlestep", false);
 	json_put_bool(*result, "running",
 		      board_state(vmm->board) == BOARD_STATE_RUNNING && !board_is_asleep(vmm->board));
+	return 0;
+}
+
+QUERY(x_query_jit)
+{
+	size_t count;
+	struct vm_counter *rows = counters_read(vmm, &count);
+	struct json_object *list;
+	struct report report = { 0 };
+
+	if (!count)
+		return fail(err, ENOTSUP, "the host's KVM runs the guest and counts nothing");
+	counters_print(&report, rows, count);
+	*result = json_object_new_object();
+	json_put_text(*result, "human-readable-text", report_text(&report));
+	list = json_object_new_array();
+	json_object_object_add(*result, "counters", list);
+	for (size_t n = 0; n < count; n++) {
+		struct json_object *row = add_object(list);
+
+		json_put_text(row, "group", rows[n].group);
+		json_put_text(row, "name", rows[n].name);
+		json_put_int(row, "value", (int64_t)rows[n].value);
+	}
+	report_free(&report);
+	free(rows);
 	return 0;
 }
 

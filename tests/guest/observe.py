@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""tests/guest/observe.py build/kelvin: what the engine tells of a small guest: logs, perf's map.
+"""tests/guest/observe.py build/kelvin: what the engine tells of a small guest: logs, perf's map,
+counters.
 
 The guest is a multiboot kernel of a few instructions, made here.
 """
+import json
 import os
 import re
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 LOAD = 0x100000
 failures = 0
@@ -28,6 +31,7 @@ HOT_LOOP = bytes.fromhex(
     "31 c0 0f a2"     # 2: xor eax, eax; cpuid
     "4e 75 f9")       # dec esi; jnz 2b
 ILLEGAL = bytes.fromhex("0f 0b")  # ud2
+HALT = bytes.fromhex("fa f4 eb fd")  # cli; 1: hlt; jmp 1b
 HEADER_BYTES = 32
 
 
@@ -107,8 +111,49 @@ def perf_map(kelvin, directory):
           "-perfmap: no two overlap")
 
 
+def counters(kelvin, directory):
+    vmm = subprocess.Popen(command(kelvin, kernel(directory, HOT_LOOP + HALT), "-qmp", "stdio"),
+                           stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(execute, **arguments):
+        vmm.stdin.write(json.dumps({"execute": execute, "arguments": arguments}).encode() + b"\n")
+        vmm.stdin.flush()
+        while True:
+            answer = json.loads(vmm.stdout.readline())
+            if "return" in answer:
+                return answer["return"]
+
+    def value(group, name):
+        rows = ask("x-query-jit")["counters"]
+        return sum(row["value"] for row in rows if (row["group"], row["name"]) == (group, name))
+
+    try:
+        ask("qmp_capabilities")
+        end = time.monotonic() + 60
+        # All of the second loop but the turns before it was translated.
+        while value("not-translated", "cpuid") < 0xf00 and time.monotonic() < end:
+            time.sleep(0.1)
+        check(0xf00 <= value("not-translated", "cpuid") <= 0x1000, "x-query-jit: CPUID, turn by turn")
+        check(0 < value("translator", "blocks-translated") < 100, "x-query-jit: blocks")
+        check(0 < value("translator", "cache-bytes") < value("translator", "cache-limit-bytes"),
+              "x-query-jit: the cache")
+        check(0 < value("translator", "jumps-linked") < 100, "x-query-jit: links")
+        check(value("translator", "single-instructions") >= value("not-translated", "cpuid"),
+              "x-query-jit: single instructions")
+        check(0 < value("memory", "tlb-misses") < 10000, "x-query-jit: TLB")
+        text = ask("human-monitor-command", **{"command-line": "info jit"})
+        check(re.search(r"^  blocks-translated +[1-9][0-9]*\r?$", text, re.M), "info jit: blocks")
+        check(re.search(r"^single instructions: not translated:\r?\n  cpuid +[0-9]+\r?$", text, re.M),
+              "info jit: the most frequent instruction first")
+        ask("quit")
+        vmm.wait(60)
+    finally:
+        vmm.kill()
+
+
 def main():
     with tempfile.TemporaryDirectory() as directory:
+        counters(sys.argv[1], directory)
         logs(sys.argv[1], directory)
         perf_map(sys.argv[1], directory)
     return failures != 0

@@ -260,7 +260,6 @@ static void describe_failure(struct vcpu *c)
 static int take_exit(struct vcpu *c)
 {
 	c->exit_ready = false;
-	c->count_exits++;
 	if (c->io_waiting)
 		c->io_rip = c->rip;
 	if (c->run->exit_reason == KVM_EXIT_INTERNAL_ERROR &&
@@ -344,6 +343,7 @@ int vcpu_run(struct vcpu *c)
 	fpu_enter(c);
 	pv_run_entered(c);
 	result = run_loop(c);
+	c->count_exits[c->run->exit_reason % ARRAY_LEN(c->count_exits)]++;
 	pv_run_left(c);
 	fpu_leave(c);
 	if (c->has_signal_mask)

@@ -136,6 +136,7 @@ void interp_flush(struct vcpu *c)
 	}
 	cache->stopped = NULL;
 	cache->arena_used = 0;
+	c->count_code_flushes++;
 	memset(cache->hash, 0, sizeof(cache->hash));
 	memset(cache->pages, 0, sizeof(cache->pages));
 	interp_flush_lookup(c);
@@ -322,6 +323,7 @@ static struct block *block_make(struct vcpu *c, const struct code_page *page, gv
 	memcpy(block_source(b), page->copy + offset, b->crosses ? 0 : b->bytes);
 	b->code = page->copy + offset;
 	arena_take(cache, sizeof(*b) + (b->count + 1u) * sizeof(struct insn) + b->bytes);
+	c->count_decoded++;
 	bucket = block_bucket(cache, gpa, b->mode);
 	b->hash_next = *bucket;
 	*bucket = b;

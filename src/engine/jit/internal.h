@@ -29,6 +29,7 @@ enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, JUMP_BITS = 14,
 struct jit_single {
 	struct insn insn[2];
 	uint64_t block_rip;
+	bool is_untranslated; /* else: on a slow path of its translation */
 };
 
 struct jit_link {
@@ -195,6 +196,11 @@ bool native_loop(struct translator *t, const struct insn *i, unsigned opcode);
 
 /* native_branch.c */
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info);
+
+/* count.c */
+int jit_count_init(struct jit *jit); /* 0 or -errno */
+void jit_count_fini(struct jit *jit);
+void jit_count_back(struct vcpu *c); /* translated code came back, and did not unwind */
 
 /* log.c: if anybody wants to know. Addresses are in the writable view. */
 void jit_log_thunks(const struct vcpu *c);

@@ -49,9 +49,20 @@ void jit_run(struct vcpu *c, struct jit_block *block);
 /* `block` is where the last jit_run() wanted to go: next time it goes there by itself. */
 void jit_arrived(struct vcpu *c, struct jit_block *block);
 
+/* How translated code came back to the loop. */
+enum jit_way_back {
+	BACK_LINK,    /* a jump within the page that was not linked yet */
+	BACK_TARGET,  /* a jump whose target the table does not have */
+	BACK_CHECK,   /* a block's entry: its code, the mode or the vector registers changed */
+	BACK_REQUEST, /* somebody wants the vCPU */
+	BACK_STOP,    /* an instruction the interpreter did leads elsewhere */
+	BACK_COUNT    /* the rest of `runs` unwound: faults, exits to the VMM */
+};
 struct jit_counters {
-	uint64_t blocks, bytes, flushes, runs, links, single;
+	uint64_t blocks, bytes, flushes, runs, links, single, back[BACK_COUNT];
+	uint64_t *singles[2]; /* by op: translated, but the access missed; not translated */
 };
 const struct jit_counters *jit_counters(const struct vcpu *c);
+uint64_t jit_cache_bytes(void); /* what fits */
 
 #endif

@@ -33,19 +33,25 @@ void jit_log_thunks(const struct vcpu *c)
 		{ "leave, RIP is set", jit->leave_rip },
 		{ "stack page", jit->stack_thunk },
 		{ "single instruction", jit->single_thunk },
+		{ "vector registers in, SSE", jit->vectors_load[VECTORS_SSE] },
+		{ "vector registers in, AVX", jit->vectors_load[VECTORS_AVX] },
+		{ "vector registers in", jit->vectors_load_all },
+		{ "vector registers out", jit->vectors_spill },
 	};
 	const uint8_t *writable = jit->code.write;
 
 	if (!log_wants(c, VM_LOG_OUT_ASM))
 		return;
 	for (unsigned n = 0; n < ARRAY_LEN(thunks); n++) {
+		if (!thunks[n].at) /* the host has no such registers */
+			continue;
 		const uint8_t *begin = writable + (thunks[n].at - jit->code.run);
 		const uint8_t *end = writable + jit->after_thunks;
 
 		for (unsigned k = 0; k < ARRAY_LEN(thunks); k++) { /* up to the next one */
 			const uint8_t *next = writable + (thunks[k].at - jit->code.run);
 
-			if (next > begin && next < end)
+			if (thunks[k].at && next > begin && next < end)
 				end = next;
 		}
 		log_host_code(c, thunks[n].name, thunks[n].at, begin, (size_t)(end - begin));

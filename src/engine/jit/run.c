@@ -23,6 +23,7 @@ static int run_single(struct vcpu *c, struct jit_single *single)
 	c->insn = single->insn;
 	flags_load_status(c, (uint32_t)c->jit_flags);
 	c->jit->counters.single++;
+	c->jit->counters.singles[single->is_untranslated][single->insn->op]++;
 	c->jit_stop = true; /* unless it gets to the instruction behind it */
 	single->insn->exec(c, single->insn);
 	c->jit_flags = flags_status(c);
@@ -157,7 +158,7 @@ int jit_init(struct vcpu *c)
 	jit->blocks = port_alloc_pages(MAX_BLOCKS * sizeof(*jit->blocks));
 	jit->singles = port_alloc_pages(MAX_SINGLES * sizeof(*jit->singles));
 	error = port_code_alloc(&jit->code, CACHE_BYTES, log_wants(c, VM_LOG_OUT_ASM));
-	if (error || !jit->blocks || !jit->singles) {
+	if (error || !jit->blocks || !jit->singles || jit_count_init(jit)) {
 		c->jit = jit;
 		jit_fini(c);
 		return error ? error : -12;
@@ -189,6 +190,7 @@ void jit_fini(struct vcpu *c)
 		port_free_pages(jit->singles, MAX_SINGLES * sizeof(*jit->singles));
 	if (jit->code.run)
 		port_code_free(&jit->code);
+	jit_count_fini(jit);
 	port_free_pages(jit, sizeof(*jit));
 	c->jit = NULL;
 }
@@ -221,9 +223,11 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 	struct jit *jit = c->jit;
 
 	jit->counters.runs++;
+	c->jit_stop = false;
 	c->jit_flags = flags_status(c);
 	((enter_fn *)(uintptr_t)jit->enter)(c, block->entry);
 	flags_load_status(c, (uint32_t)c->jit_flags);
+	jit_count_back(c);
 }
 
 void jit_arrived(struct vcpu *c, struct jit_block *block)
@@ -244,9 +248,4 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	store_le32(link->place, (uint32_t)(entry - (link->place + 4 + (c->jit->code.run - c->jit->code.write))));
 	c->jit_link = NULL;
 	c->jit->counters.links++;
-}
-
-const struct jit_counters *jit_counters(const struct vcpu *c)
-{
-	return &c->jit->counters;
 }

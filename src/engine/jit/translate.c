@@ -65,6 +65,7 @@ static struct jit_single *new_single(struct translator *t, const struct insn *i)
 	s->insn[0] = *i;
 	s->insn[1] = (struct insn){ .exec = jit_single_done, .start = i->start + i->length };
 	s->block_rip = t->source->rip;
+	s->is_untranslated = false;
 	return s;
 }
 
@@ -76,8 +77,11 @@ static void call_single(struct translator *t, struct jit_single *single)
 
 static void interpret(struct translator *t, const struct insn *i)
 {
+	struct jit_single *single = new_single(t, i);
+
+	single->is_untranslated = true;
 	need_flags_in_memory(t);
-	call_single(t, new_single(t, i));
+	call_single(t, single);
 	t->flags_in_host = false;
 	t->flags_in_memory = true;
 	t->vectors = VECTORS_NONE;

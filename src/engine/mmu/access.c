@@ -181,6 +181,7 @@ static void write_in_view(struct vcpu *c, enum tlb_view view, gva_t address, uns
 /* Alignment checks and data breakpoints. */
 static void look_at(struct vcpu *c, gva_t address, unsigned size, bool is_write)
 {
+	c->count_slow_accesses++;
 	if (c->mode & MODE_ALIGN && size <= 8 && is_power_of_two(size) && address & (size - 1))
 		raise_fault_code(c, EXC_AC, 0);
 	if (mmu_watches_data(c))

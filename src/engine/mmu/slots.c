@@ -69,8 +69,10 @@ void slot_note_write(struct vcpu *c, const struct memslot *slot, uint64_t page)
 	if (slot->dirty)
 		bitmap_set(slot->dirty, page);
 	bitmap_set(slot->written, page);
-	if (code_written(&slot->code[page]))
+	if (code_written(&slot->code[page])) {
+		c->count_code_writes++;
 		interp_stop_after(c);
+	}
 }
 
 bool slot_may_write(const struct memslot *slot, uint64_t page)

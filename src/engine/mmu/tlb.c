@@ -125,6 +125,7 @@ void tlb_select_view(struct vcpu *c)
 
 void tlb_flush_all(struct vcpu *c)
 {
+	c->count_tlb_flushes++;
 	for (unsigned n = 0; n < TLB_SPACES; n++) {
 		c->spaces[n].is_stale = true;
 		c->spaces[n].pcid = NO_PCID;
@@ -157,6 +158,7 @@ void tlb_switch_space(struct vcpu *c, unsigned pcid, bool keep)
 
 	c->space = space;
 	if (!keep || space->is_stale) {
+		c->count_tlb_flushes++;
 		space_empty(space);
 		interp_flush_lookup_space(c);
 	}
@@ -323,6 +325,7 @@ struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, enum
 	silent = page.dirty && slot_may_write(slot, number);
 	if (access == ACCESS_WRITE)
 		slot_note_write(c, slot, number);
+	c->count_tlb_fills++;
 	remember(c, view, address, &page, host, access == ACCESS_WRITE || silent);
 	return (struct place){ .host = host };
 }

@@ -229,6 +229,7 @@ static void delivered(struct vcpu *c, const struct event *e)
 	c->shadow_ending = false;
 	c->step_done = is_software(e);
 	c->injected.kind = EVENT_NONE;
+	c->count_events[e->vector]++;
 	mode_update(c);
 }
 
