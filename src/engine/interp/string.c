@@ -107,6 +107,12 @@ static uint64_t run_room(const struct insn *i, uint64_t offset, uint64_t count)
 	return MIN(count, (top - offset) / i->opsize);
 }
 
+/* Such an element goes alone: it may end beyond the canonical addresses. */
+static bool crosses_page(const struct insn *i, uint64_t offset)
+{
+	return (offset & (PAGE_BYTES - 1)) + i->opsize > PAGE_BYTES;
+}
+
 static bool runs_possible(const struct vcpu *c, const struct insn *i)
 {
 	return c->mode & MODE_FLAT && !(c->mode & MODE_STEP) && i->addrsize != 2 &&
@@ -130,7 +136,8 @@ static uint64_t movs_run(struct vcpu *c, const struct insn *i, uint64_t count)
 	const uint8_t *host_from;
 	uint8_t *host_to;
 
-	if (!runs_possible(c, i) || i->seg >= FS || i->seg == CS || count < 4)
+	if (!runs_possible(c, i) || i->seg >= FS || i->seg == CS || count < 4 ||
+	    crosses_page(i, from) || crosses_page(i, to))
 		return 0;
 	host_from = mem_span(c, from, ACCESS_READ, &from_bytes);
 	host_to = host_from ? mem_span(c, to, ACCESS_WRITE, &to_bytes) : NULL;
@@ -164,7 +171,7 @@ static uint64_t stos_run(struct vcpu *c, const struct insn *i, uint64_t count)
 	unsigned to_bytes;
 	uint8_t *host;
 
-	if (!runs_possible(c, i) || count < 4)
+	if (!runs_possible(c, i) || count < 4 || crosses_page(i, to))
 		return 0;
 	host = mem_span(c, to, ACCESS_WRITE, &to_bytes);
 	if (!host)

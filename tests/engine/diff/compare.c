@@ -36,10 +36,11 @@ static void compare_gprs(struct report *r, const struct test *t, const struct in
 	uint64_t mask = t->compat ? 0xffffffff : ~0ull;
 
 	/* POPA that faults keeps what it had popped; it starts anew then. A REP whose addresses
-	 * are 32 bits wide may have truncated its registers. */
+	 * are 32 bits wide may have truncated its registers, then or with a count of 0. */
 	if (native->vector == EXC_PF && !strcmp(form_get(t->form)->info->mnemonic, "popa"))
 		return;
-	if (native->vector == EXC_PF && i->addrsize == 4 && op_info(i->op)->flags & OP_STRING)
+	if (i->addrsize == 4 && op_info(i->op)->flags & OP_STRING &&
+	    (native->vector == EXC_PF || !(uint32_t)t->in.gpr[RCX]))
 		mask = 0xffffffff;
 	for (unsigned n = 0; n < (t->compat ? 8 : 16); n++)
 		if ((native->out.gpr[n] ^ engine->out.gpr[n]) & mask)
@@ -242,13 +243,14 @@ static bool is_judgement_call(const struct test *t, const struct insn *i,
 	/* Code changed by itself may run as it was until the next branch. [SDM 3A 9.1.3] */
 	if (native->wrote_code || engine->wrote_code)
 		return true;
-	/* Across the end of the canonical half, with a mask or in parts: which fault is first. */
 	if (native->vector == EXC_XM && is_store_beyond_segment(i, engine->vector))
 		return true;
+	/* Across the end of the canonical half or a 16-bit stack, with a mask or in parts: which
+	 * fault is first. */
 	if ((native->vector == EXC_GP || native->vector == EXC_SS) && engine->vector == EXC_PF &&
 	    engine->cr2 >> 12 == 0x7ffffffff && info->flags & OP_VECTOR)
 		return true;
-	if (native->vector == EXC_PF && native->cr2 >> 12 == 0x7ffffffff &&
+	if (native->vector == EXC_PF && (native->cr2 >> 12 == 0x7ffffffff || t->stack16) &&
 	    (engine->vector == EXC_GP || engine->vector == EXC_SS) && info->mem >= MEM_ENV &&
 	    info->mem <= MEM_XSAVE)
 		return true;

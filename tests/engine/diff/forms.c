@@ -254,6 +254,11 @@ static void show_modrms(struct vcpu *c, struct template t, unsigned width, const
 	}
 }
 
+static bool is_rex(const struct template *t)
+{
+	return t->encoding == LEGACY && t->map == MAP_1 && (t->opcode & 0xf0) == 0x40;
+}
+
 static void show_sizes(struct vcpu *c, struct template t, const char *only)
 {
 	static const uint8_t pps[] = { 0, 0x66, 0xf3, 0xf2 };
@@ -266,7 +271,8 @@ static void show_sizes(struct vcpu *c, struct template t, const char *only)
 		t.l = (uint8_t)(n >> 4);
 		if (t.b && t.encoding != EVEX)
 			continue;
-		show_modrms(c, t, 64, only);
+		if (!is_rex(&t))
+			show_modrms(c, t, 64, only);
 		if (!t.w || t.encoding != LEGACY)
 			show_modrms(c, t, 32, only);
 		if (!t.w && t.encoding == LEGACY)

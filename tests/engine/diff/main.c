@@ -103,20 +103,23 @@ static bool fill_batch(struct vcpu *c, struct batch *batch, struct insn *insns, 
 {
 	static unsigned form;
 	unsigned first = form, forms = forms_count();
+	bool wanted = false;
 
 	batch->count = 0;
 	random_renew_pools(r);
 	pattern_make(r, batch->pattern);
 	do {
 		form = (form + 1) % forms;
+		if (form_get(form)->runs >= states || form_get(form)->tries >= 10 * states)
+			continue;
+		wanted = true;
 		uint32_t count = batch->count;
 
 		/* Some bytes and states are not to be run: few, but of btc nearly all. */
-		for (unsigned n = 0; n < 20 && batch->count == count; n++)
-			if (form_get(form)->runs < states && form_get(form)->tries++ < 10 * states)
-				add_group(c, batch, insns, r, form);
+		for (unsigned n = 0; n < 20 && batch->count == count; n++, form_get(form)->tries++)
+			add_group(c, batch, insns, r, form);
 	} while (batch->count + GROUP <= BATCH && form != first);
-	return batch->count != 0;
+	return wanted;
 }
 
 static void run_both(struct batch *batch, struct outcome *engine)

@@ -77,6 +77,8 @@ static void fill_xsave_image(struct random *r, uint8_t *image)
 		store_le64(image + BV_AT + 8, 1ull << 63 | 0x2e7);
 	if (random_percent(r, 8))
 		image[BV_AT + random_below(r, 64)] ^= (uint8_t)(1 << random_below(r, 8));
+	image[BV_AT + 2] &= 0xf9; /* AMX, which the host may have enabled, the guest not */
+	image[BV_AT + 10] &= 0xf9;
 	/* Protection keys must stay permissive, or the child cannot save its signal frame. */
 	for (unsigned n = 576; n + 8 <= AREA_BYTES; n += 8)
 		if (n >= xsave_offset(PKRU))
