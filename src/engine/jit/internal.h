@@ -101,7 +101,7 @@ struct translator {
 };
 
 struct slow_path {
-	uint8_t *from[4];   /* jumps that lead here */
+	uint8_t *from[6];   /* jumps that lead here */
 	unsigned froms;
 	/* Jumps for stack accesses not in the page of the last one, and where they come back. */
 	uint8_t *stack_from[2];
@@ -193,6 +193,9 @@ bool native_divide(struct translator *t, const struct insn *i, const struct op_i
 bool native_bits(struct translator *t, const struct insn *i, const struct op_info *info);
 bool native_system(struct translator *t, const struct insn *i, const struct op_info *info);
 bool native_loop(struct translator *t, const struct insn *i, unsigned opcode);
+
+/* native_string.c */
+bool native_string(struct translator *t, const struct insn *i, const struct op_info *info);
 
 /* native_branch.c */
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info);

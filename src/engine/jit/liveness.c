@@ -24,6 +24,8 @@ uint16_t flags_replaced(const struct insn *i, const struct op_info *info)
 {
 	if (is_shift(info))
 		return shift_replaces(i, info);
+	if (info->flags & OP_STRING && i->prefix & (PREFIX_REP | PREFIX_REPNE))
+		return 0; /* perhaps not even once */
 	if (info->map == MAP_0F && (info->opcode & 0xf6) == 0xa4) { /* SHLD, SHRD */
 		bool shifts = !(info->opcode & 1) && i->imm & (i->opsize == 8 ? 63 : 31);
 
@@ -54,7 +56,7 @@ uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t
 	if (vector_need(i))
 		return info->flags & OP_PRODUCES_RFLAGS ? 0 : after;
 	if (info->encoding == EVEX ||
-	    info->flags & (OP_X87 | OP_VECTOR | OP_STRING | OP_CPL0 | OP_SYSTEM))
+	    info->flags & (OP_X87 | OP_VECTOR | OP_CPL0 | OP_SYSTEM))
 		return ALL_FLAGS;
 	return (after & ~flags_replaced(i, info)) | flags_needed(i, info);
 }

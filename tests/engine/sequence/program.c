@@ -357,21 +357,33 @@ static void put_flags_user(struct writer *w)
 	}
 }
 
+/* Also overlapping operands, equal ones (pages start out equal), and the other direction. */
 static void put_string(struct writer *w)
 {
 	static const uint8_t opcodes[] = { 0xa4, 0xa5, 0xa6, 0xa7, 0xaa,
 					   0xab, 0xac, 0xad, 0xae, 0xaf };
+	uint64_t to = good_address(w->r), from = good_address(w->r);
 
+	if (random_percent(w->r, 30))
+		from = to + random_below(w->r, 16);
+	else if (random_percent(w->r, 30))
+		from = (from & PAGE_MASK) | (to & ~PAGE_MASK);
 	PUT(w, 0xb9); /* MOV ECX */
-	put32(w, (uint32_t)random_below(w->r, 60));
+	put32(w, (uint32_t)random_below(w->r, random_percent(w->r, 10) ? 6000 : 60));
 	PUT(w, 0xbf);
-	put32(w, (uint32_t)good_address(w->r));
+	put32(w, (uint32_t)to);
 	PUT(w, 0xbe);
-	put32(w, (uint32_t)good_address(w->r));
-	put8(w, random_percent(w->r, 50) ? 0xf3 : 0xf2);
+	put32(w, (uint32_t)from);
+	if (random_percent(w->r, 10))
+		put8(w, 0xfd); /* STD */
+	if (random_percent(w->r, 70))
+		put8(w, random_percent(w->r, 50) ? 0xf3 : 0xf2);
+	if (random_percent(w->r, 15))
+		put8(w, 0x66);
 	if (random_percent(w->r, 40))
 		put_rex(w, 0x48);
 	put8(w, opcodes[random_below(w->r, ARRAY_LEN(opcodes))]);
+	put8(w, 0xfc); /* CLD */
 }
 
 static void put_patchable(struct writer *w)
@@ -392,6 +404,12 @@ static void put_patch(struct writer *w)
 	if (!w->patches)
 		return;
 	target = w->patch[random_below(w->r, w->patches)] + (unsigned)random_below(w->r, 4);
+	if (random_percent(w->r, 30)) { /* MOV EDI, address; STOSB */
+		put8(w, 0xbf);
+		put32(w, PROGRAM_AT + target);
+		put8(w, 0xaa);
+		return;
+	}
 	PUT(w, 0xc6, 0x05);
 	put32(w, w->p->is_32 ? PROGRAM_AT + target : target - (w->p->bytes + 5));
 	put8(w, (unsigned)random_next(w->r));
