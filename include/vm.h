@@ -82,11 +82,13 @@ void vm_put(struct vm_object *object);
 
 /*
  * What a vCPU has done since it was made: docs/observability.md explains the rows. Strings are
- * constants; a group may have several rows of one name. Writes up to `room` rows and returns how
- * many there are; 0 for what is no vCPU. Any thread, also while the vCPU runs.
+ * constants; a group may have several rows of one name and opcode. Writes up to `room` rows and
+ * returns how many there are; 0 for what is no vCPU. Any thread, also while the vCPU runs.
  */
 struct vm_counter {
 	const char *group, *name;
+	uint32_t
+		opcode; /* of a row about an instruction, after its escape bytes: 0x0f3801; else 0 */
 	uint64_t value;
 };
 size_t vm_counters(const struct vm_object *vcpu, struct vm_counter *rows, size_t room);

@@ -7,6 +7,7 @@
 #include "host/memory.h"
 #include "vm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ enum { MOST_FREQUENT = 20, SPARE = 64 };
 
 static bool is_alike(const struct vm_counter *a, const struct vm_counter *b)
 {
-	return !strcmp(a->group, b->group) && !strcmp(a->name, b->name);
+	return !strcmp(a->group, b->group) && !strcmp(a->name, b->name) && a->opcode == b->opcode;
 }
 
 /* Behind its group, if it is a new one of that. */
@@ -77,10 +78,14 @@ static void print_most_frequent(struct report *report, const struct vm_counter *
 	memcpy(sorted, rows, count * sizeof(*sorted));
 	qsort(sorted, count, sizeof(*sorted), by_value);
 	for (size_t n = 0; n < count; n++)
-		if (n < MOST_FREQUENT)
-			print_row(report, sorted[n].name, sorted[n].value);
-		else
+		if (n < MOST_FREQUENT) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "%s (%02x)", sorted[n].name, sorted[n].opcode);
+			print_row(report, name, sorted[n].value);
+		} else {
 			others += sorted[n].value;
+		}
 	if (others)
 		print_row(report, "(others)", others);
 	free(sorted);

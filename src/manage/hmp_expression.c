@@ -26,19 +26,18 @@ bool hmp_register(struct hmp *hmp, const char *name, size_t length, uint64_t *va
 	const struct {
 		const char *name;
 		uint64_t value;
-	} *row, rows[] = {
-		{ "ax", r.rax },
-		{ "bx", r.rbx },        { "cx", r.rcx },        { "dx", r.rdx },
-		{ "si", r.rsi },        { "di", r.rdi },        { "bp", r.rbp },
-		{ "sp", r.rsp },        { "ip", r.rip },        { "r8", r.r8 },
-		{ "r9", r.r9 },         { "r10", r.r10 },       { "r11", r.r11 },
-		{ "r12", r.r12 },       { "r13", r.r13 },       { "r14", r.r14 },
-		{ "r15", r.r15 },       { "flags", r.rflags },  { "cs", s.cs.selector },
-		{ "ds", s.ds.selector }, { "es", s.es.selector }, { "ss", s.ss.selector },
-		{ "fs", s.fs.selector }, { "gs", s.gs.selector }, { "cs.base", s.cs.base },
-		{ "fs.base", s.fs.base }, { "gs.base", s.gs.base }, { "cr0", s.cr0 },
-		{ "cr2", s.cr2 },       { "cr3", s.cr3 },       { "cr4", s.cr4 },
-		{ "efer", s.efer },
+	} * row, rows[] = {
+		{ "ax", r.rax },          { "bx", r.rbx },          { "cx", r.rcx },
+		{ "dx", r.rdx },          { "si", r.rsi },          { "di", r.rdi },
+		{ "bp", r.rbp },          { "sp", r.rsp },          { "ip", r.rip },
+		{ "r8", r.r8 },           { "r9", r.r9 },           { "r10", r.r10 },
+		{ "r11", r.r11 },         { "r12", r.r12 },         { "r13", r.r13 },
+		{ "r14", r.r14 },         { "r15", r.r15 },         { "flags", r.rflags },
+		{ "cs", s.cs.selector },  { "ds", s.ds.selector },  { "es", s.es.selector },
+		{ "ss", s.ss.selector },  { "fs", s.fs.selector },  { "gs", s.gs.selector },
+		{ "cs.base", s.cs.base }, { "fs.base", s.fs.base }, { "gs.base", s.gs.base },
+		{ "cr0", s.cr0 },         { "cr2", s.cr2 },         { "cr3", s.cr3 },
+		{ "cr4", s.cr4 },         { "efer", s.efer },       { "pc", s.cs.base + r.rip },
 	};
 
 	for (row = rows; row < rows + ARRAY_LEN(rows); row++) {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * The human monitor's commands on memory, ports and numbers.
- *
- * Not modelled: disassembly (format i).
- */
+/* The human monitor's commands on memory, ports and numbers. */
 #include "base/bytes.h"
+#include "core/board.h"
+#include "host/kvm.h"
 #include "manage/actions.h"
+#include "manage/disassemble.h"
 #include "manage/hmp.h"
 
 #include <ctype.h>
@@ -42,9 +41,9 @@ static bool read_format(struct hmp *hmp, struct format *format)
 			return false;
 		}
 	}
-	if (format->kind == 'i')
-		report_print(hmp->out, "there is no disassembler; use /x\n");
-	return format->kind != 'i';
+	if (format->kind == 'i' && !can_disassemble())
+		report_print(hmp->out, "this build has no disassembler; use /x\n");
+	return format->kind != 'i' || can_disassemble();
 }
 
 static void print_value(struct hmp *hmp, const struct format *format, uint64_t value)
@@ -73,6 +72,40 @@ static void print_value(struct hmp *hmp, const struct format *format, uint64_t v
 	}
 }
 
+/* Of the code the vCPU runs now: 64, 32 or 16. */
+static unsigned code_bits(struct hmp *hmp)
+{
+	struct kvm_sregs sregs = { 0 };
+
+	if (board_vcpu_ioctl(hmp->vmm->board, *hmp->cpu, KVM_GET_SREGS, &sregs) < 0)
+		return 64;
+	return sregs.cs.l ? 64 : sregs.cs.db ? 32 : 16;
+}
+
+static void dump_code(struct hmp *hmp, int vcpu, uint64_t address, unsigned count)
+{
+	unsigned bits = code_bits(hmp);
+	struct err err = { 0 };
+	int error = 0;
+
+	while (count-- && !error) {
+		char text[96];
+		uint8_t bytes[15];
+		unsigned got = 0, length;
+
+		while (got < sizeof(bytes) &&
+		       !action_read(hmp->vmm, vcpu, address + got, bytes + got, 1, &err))
+			got++;
+		error = got ? 0 : -err.code;
+		length = disassemble(bytes, got, address, bits, text);
+		if (!error)
+			report_print(hmp->out, "0x%08llx:  %s\n", (unsigned long long)address,
+				     length ? text : "(bad)");
+		address += length ? length : 1;
+	}
+	hmp_complain(hmp, error, &err);
+}
+
 static void dump(struct hmp *hmp, int vcpu)
 {
 	struct format format;
@@ -83,6 +116,10 @@ static void dump(struct hmp *hmp, int vcpu)
 
 	if (!read_format(hmp, &format) || !hmp_expression(hmp, hmp->rest, &address))
 		return;
+	if (format.kind == 'i') {
+		dump_code(hmp, vcpu, address, format.count);
+		return;
+	}
 	if (!format.size)
 		format.size = format.kind == 'c' ? 1 : 4;
 	per_line = format.kind == 'c' ? 8 : 16 / format.size;

@@ -74,6 +74,8 @@ QUERY(x_query_jit)
 
 		json_put_text(row, "group", rows[n].group);
 		json_put_text(row, "name", rows[n].name);
+		if (rows[n].opcode)
+			json_put_int(row, "opcode", rows[n].opcode);
 		json_put_int(row, "value", (int64_t)rows[n].value);
 	}
 	report_free(&report);

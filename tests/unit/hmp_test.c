@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The human monitor: editing, words, expressions, and what it survives. */
+#include "manage/disassemble.h"
 #include "monitor_rig.h"
 
 #include <setjmp.h>
@@ -70,7 +71,6 @@ static void expressions_are_computed(void **state)
 		{ "print (((((((((((((((((((((((((((((((((((((1\r", "nested too deep" },
 		{ "print 1 2\r", "left over" },
 		{ "print\r", "wrong number of arguments" },
-		{ "x/4i 0\r", "no disassembler" },
 		{ "x/z 0\r", "has a letter" },
 		{ "xp 0\r", "0xffffffff" },
 		{ "o/b 70000 1\r", "a port is" },
@@ -78,6 +78,8 @@ static void expressions_are_computed(void **state)
 
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++)
 		has(monitor_rig_say(*state, cases[i][0]), cases[i][1]);
+	has(monitor_rig_say(*state, "xp/2i 0\r"),
+	    can_disassemble() ? "0x00000000:  (bad)\r\n0x00000001:  (bad)\r\n" : "no disassembler");
 }
 
 static void mistakes_are_named(void **state)

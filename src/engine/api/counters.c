@@ -18,8 +18,9 @@ static void add(struct rows *rows, const char *group, const char *name, const ui
 {
 	if (rows->count < rows->room)
 		rows->to[rows->count] =
-			(struct vm_counter){ group, name,
-					     __atomic_load_n(value, __ATOMIC_RELAXED) };
+			(struct vm_counter){ .group = group,
+					     .name = name,
+					     .value = __atomic_load_n(value, __ATOMIC_RELAXED) };
 	rows->count++;
 }
 
@@ -28,6 +29,20 @@ static void add_if_any(struct rows *rows, const char *group, const char *name,
 {
 	if (__atomic_load_n(value, __ATOMIC_RELAXED))
 		add(rows, group, name, value);
+}
+
+static void add_op(struct rows *rows, const char *group, uint16_t op, const uint64_t *value)
+{
+	static const uint32_t escapes[] = {
+		[MAP_1] = 0, [MAP_0F] = 0x0f00, [MAP_0F38] = 0x0f3800, [MAP_0F3A] = 0x0f3a00
+	};
+	const struct op_info *info = op_info(op);
+
+	if (!__atomic_load_n(value, __ATOMIC_RELAXED))
+		return;
+	add(rows, group, info->mnemonic, value);
+	if (rows->count <= rows->room)
+		rows->to[rows->count - 1].opcode = escapes[info->map] | info->opcode;
 }
 
 static void add_translator(struct rows *rows, const struct jit_counters *j)
@@ -56,8 +71,7 @@ static void add_translator(struct rows *rows, const struct jit_counters *j)
 	add(rows, "back-to-loop", "unwound", &back);
 	for (unsigned kind = 0; kind < ARRAY_LEN(singles); kind++)
 		for (unsigned op = 0; op < op_count(); op++)
-			add_if_any(rows, singles[kind], op_info((uint16_t)op)->mnemonic,
-				   &j->singles[kind][op]);
+			add_op(rows, singles[kind], (uint16_t)op, &j->singles[kind][op]);
 }
 
 static void add_exits(struct rows *rows, const struct vcpu *c)
