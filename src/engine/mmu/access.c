@@ -28,15 +28,15 @@ struct span {
 };
 
 /* #GP, or #SS if the stack was meant. */
-NORETURN static void raise_not_canonical(struct vcpu *c, gva_t address)
+NORETURN static void raise_not_canonical(struct vcpu *c, enum access access)
 {
 	const struct insn *i = c->can_unwind ? c->insn : NULL;
 	bool is_stack = false;
 
-	/* PUSH and POP with a memory operand may mean either: the one near RSP is the stack's. */
+	/* With a memory operand PUSH and CALL read that and write to the stack, POP the other way. */
 	if (i && op_info(i->op)->flags & OP_STACK)
 		is_stack = !insn_has_memory(i) || i->seg == SS ||
-			   address - c->gpr[RSP] + 64 < 128;
+			   (access == ACCESS_WRITE) != !!(op_info(i->op)->rm & FIELD_WRITTEN);
 	else if (i)
 		is_stack = insn_has_memory(i) && i->seg == SS;
 	if (is_stack)
@@ -45,12 +45,12 @@ NORETURN static void raise_not_canonical(struct vcpu *c, gva_t address)
 }
 
 /* `address` as the bus sees it: 64 bits, or the low 32. */
-static gva_t linear(struct vcpu *c, gva_t address, bool as_64_bits)
+static gva_t linear(struct vcpu *c, gva_t address, enum access access, bool as_64_bits)
 {
 	if (!as_64_bits)
 		return (uint32_t)address;
 	if (!address_is_canonical(c, address))
-		raise_not_canonical(c, address);
+		raise_not_canonical(c, access);
 	return address;
 }
 
@@ -59,11 +59,12 @@ static void resolve(struct vcpu *c, enum tlb_view view, gva_t address, unsigned 
 {
 	unsigned first = (unsigned)MIN(size, PAGE_BYTES - (address & ~PAGE_MASK));
 
-	gva_t behind = first == size ? 0 : linear(c, address + first, as_64_bits);
+	gva_t behind = first == size ? 0 : linear(c, address + first, access, as_64_bits);
 
 	span->count = 1;
 	span->piece[0].size = first;
-	span->piece[0].place = tlb_resolve(c, view, linear(c, address, as_64_bits), access);
+	address = linear(c, address, access, as_64_bits);
+	span->piece[0].place = tlb_resolve(c, view, address, access);
 	if (likely(first == size))
 		return;
 	span->count = 2;
@@ -269,7 +270,7 @@ void *mem_span(struct vcpu *c, gva_t address, enum access access, unsigned *byte
 
 	if (c->mode & MODE_ALIGN || mmu_watches_data(c))
 		return NULL;
-	address = linear(c, address, data_is_64_bits(c));
+	address = linear(c, address, access, data_is_64_bits(c));
 	place = tlb_resolve(c, view_now(c), address, access);
 	*bytes = (unsigned)(PAGE_BYTES - (address & ~PAGE_MASK));
 	return place.host;

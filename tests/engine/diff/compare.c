@@ -254,12 +254,20 @@ static bool is_judgement_call(const struct test *t, const struct insn *i,
 	    (engine->vector == EXC_GP || engine->vector == EXC_SS) && info->mem >= MEM_ENV &&
 	    info->mem <= MEM_XSAVE)
 		return true;
+	/* A branch into its own bytes: the engine stops there, the CPU goes on. */
+	if (info->flags & OP_BRANCH && engine->vector == COMPLETED &&
+	    engine->out.rip - t->in.rip < t->length)
+		return true;
 	/* CALL to a bad target from a bad stack. */
 	if ((native->vector == EXC_PF || native->vector == EXC_SS) && engine->vector == EXC_GP &&
 	    info->flags & OP_STACK && info->flags & OP_BRANCH)
 		return true;
-	/* Beyond a 16-bit stack's limit and not aligned. */
+	/* Beyond a 16-bit stack's limit, or not canonical, and not aligned: of one priority class, in
+	 * which the order is the implementation's. [SDM 3A 6.9] */
 	if (native->vector == EXC_GP && engine->vector == EXC_SS && t->stack16)
+		return true;
+	if (native->vector == EXC_SS && engine->vector == EXC_GP &&
+	    (info->mem == MEM_512 || info->mem == MEM_XSAVE))
 		return true;
 	/* FIST and the like do not store with an unmasked exception; does the segment matter then? */
 	if (native->vector == COMPLETED && native->out.xsave[2] & FSW_ES && info->flags & OP_X87 &&
