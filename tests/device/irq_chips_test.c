@@ -115,16 +115,19 @@ static void a_level_is_there_while_it_is(void)
 	rig_out(rig, ELCR, 1, 0xff);
 	CHECK_EQ(rig_in(rig, ELCR, 1), 0xf8); /* the timer's, keyboard's and cascade's are edges */
 	rig_out(rig, ELCR + 1, 1, 0x08);
-	pull(rig, 11, true);
-	pull(rig, 11, false);
+	rig_out(rig, ELCR, 1, 0x20);
+	pull(rig, 5, true);
+	pull(rig, 5, false);
 	CHECK_EQ(take(rig), -1);
 	pull(rig, 11, true);
 	CHECK_EQ(take(rig), 0x2b);
 	rig_out(rig, PIC2, 1, 0x20);
 	rig_out(rig, PIC, 1, 0x20);
 	CHECK_EQ(take(rig), 0x2b); /* still there */
-	pull(rig, 11, false);
 	rig_out(rig, PIC2, 1, 0x63);
+	pull(rig, 11, false);
+	rig_out(rig, PIC, 1, 0x62);
+	CHECK_EQ(take(rig), 0x2f); /* the second chip had asked the first: spurious */
 	rig_out(rig, PIC, 1, 0x62);
 	CHECK_EQ(take(rig), -1);
 	rig_free(rig);

@@ -9,7 +9,8 @@
  * Manual: Intel 8259A data sheet (231468); 82371FB/82371SB (290550), 2.5.3 for ELCR. Priorities and
  * words by their names there.
  * Not modelled: 8080 mode, ICW1's single and level bits (a PC has two chips and uses ELCR), ICW3 (the
- * wiring is fixed), buffered mode. A device's edge that is gone before INTA interrupts all the same.
+ * wiring is fixed), buffered mode. An edge that is gone before INTA interrupts all the same; on the
+ * cascade that is a spurious interrupt 7 of the second chip, as KVM's PIC has it.
  */
 #include "core/dev.h"
 
@@ -113,11 +114,7 @@ static void set_input(struct chip *c, unsigned pin, bool level)
 
 static void update(struct i8259 *p)
 {
-	bool second = asking(p, 1) != NONE;
-
-	set_input(&p->chip[0], CASCADE, second);
-	if (!second) /* it falls when there is nobody to be acknowledged any more */
-		p->chip[0].irr &= ~BIT(CASCADE);
+	set_input(&p->chip[0], CASCADE, asking(p, 1) != NONE);
 	irq_chip_intr(&p->dev, asking(p, 0) != NONE);
 }
 
