@@ -200,6 +200,7 @@ void board_free(struct board *board)
 	mutex_fini(&board->completion_lock);
 	free(board->vcpus);
 	free(board->power_on);
+	free(board->memory);
 	free(board->slots);
 	free(board->armed);
 	free(board);

@@ -79,6 +79,8 @@ int board_rom_write(struct board *board, uint64_t gpa, const void *from, size_t 
 int board_memory_read(struct board *board, uint64_t gpa, void *to, size_t bytes);
 int board_memory_write(struct board *board, uint64_t gpa, const void *from, size_t bytes);
 
+bool board_a20(const struct board *board); /* dev.h: a20_set */
+
 /* I/O from a vCPU exit, qtest or monitor. Ports and MMIO nobody claimed read as ones. */
 uint64_t board_port_read(struct board *board, uint16_t port, unsigned size);
 void board_port_write(struct board *board, uint16_t port, unsigned size, uint64_t value);

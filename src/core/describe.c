@@ -44,8 +44,8 @@ void board_describe_memory(struct board *board, void (*line)(void *to, const cha
 
 	board_lock(board);
 	line(to, "memory");
-	for (size_t i = 0; i < board->slot_count; i++) {
-		const struct slot *slot = &board->slots[i];
+	for (size_t i = 0; i < board->memory_count; i++) {
+		const struct slot *slot = &board->memory[i];
 
 		snprintf(text, sizeof(text), "  %016llx-%016llx %s %s @%#llx",
 			 (unsigned long long)slot->gpa,

@@ -194,7 +194,10 @@ void board_wake(struct board *board, enum wake why); /* whether it is asleep or 
 void board_set_asleep(struct board *board, bool asleep);
 bool board_is_waking(const struct board *board); /* in `reset`: this one ends sleep */
 
-/* Lines another device pulls: A20 and CPU reset of the keyboard controller, NMI. */
+/* The A20 gate: while off, processors find the first megabyte in place of the second. Whoever set it
+ * last decides. On at reset; saved with the board. */
+void a20_set(struct dev *dev, bool on);
+bool a20_is_on(const struct dev *dev);
 void board_nmi(struct board *board); /* to every vCPU */
 
 /* Memory that belongs to a device (VGA RAM, option ROM): named, saved with the machine. */

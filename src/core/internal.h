@@ -71,6 +71,8 @@ struct slot {
 int ram_map_bar(struct ram *ram, uint64_t gpa, uint64_t bytes, bool read_only);
 void ram_free(struct ram *ram);
 void ram_free_of(struct board *board, struct dev *dev);
+void board_set_a20(struct board *board, bool on);
+uint64_t a20_mask(const struct board *board, uint64_t gpa); /* for a processor's access */
 void *ram_find(struct board *board, uint64_t gpa, size_t *bytes, bool will_write);
 void ram_load_cleared(struct ram *ram); /* its content changed behind our back */
 
@@ -192,8 +194,11 @@ struct board {
 	uint64_t order;
 	struct ram *rams, **rams_end;
 	struct mapping *mappings;
-	struct slot *slots;
+	struct slot *memory; /* what lies where, for all but processors */
+	size_t memory_count;
+	struct slot *slots; /* KVM's: the same, but for the A20 gate */
 	size_t slot_count;
+	bool a20_off;
 	uint64_t slots_used[SLOTS_MAX / 64];
 	unsigned slot_limit;
 	unsigned line_high[LINES]; /* how many devices drive it */

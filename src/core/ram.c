@@ -7,6 +7,11 @@
  * that a change leaves alone are not touched, so other vCPUs do not see their memory go.
  *
  * The pages of a slot are marked dirty by KVM (once somebody has asked) and by DMA here.
+ *
+ * No KVM masks address bit 20. While the A20 gate is off its slots show the first megabyte a second
+ * time where the second was, to processors only; there is always an edge at 2 MiB, so that no other
+ * slot changes.
+ * Not modelled: the other odd megabytes, which stay as they are.
  */
 #include "core/internal.h"
 
@@ -14,13 +19,16 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#define A20     BIT(20)
+#define A20_END (2 * A20)
+
 static const struct slot *find_slot(const struct board *board, uint64_t gpa)
 {
-	size_t low = 0, high = board->slot_count;
+	size_t low = 0, high = board->memory_count;
 
 	while (low < high) {
 		size_t middle = (low + high) / 2;
-		const struct slot *slot = &board->slots[middle];
+		const struct slot *slot = &board->memory[middle];
 
 		if (gpa < slot->gpa)
 			high = middle;
@@ -132,11 +140,12 @@ static size_t flatten(const struct board *board, struct slot **slots)
 
 	for (const struct mapping *m = board->mappings; m; m = m->next)
 		mapping_count++;
-	edges = must_alloc(2 * mapping_count * sizeof(*edges));
+	edges = must_alloc((2 * mapping_count + 1) * sizeof(*edges));
 	for (const struct mapping *m = board->mappings; m; m = m->next) {
 		edges[edge_count++] = m->gpa;
 		edges[edge_count++] = m->gpa + m->bytes;
 	}
+	edges[edge_count++] = A20_END;
 	qsort(edges, edge_count, sizeof(*edges), compare_addresses);
 	*slots = must_alloc((edge_count + 1) * sizeof(**slots));
 	for (size_t e = 0; e + 1 < edge_count; e++) {
@@ -145,7 +154,7 @@ static size_t flatten(const struct board *board, struct slot **slots)
 		if (edges[e] == edges[e + 1])
 			continue;
 		top = topmost(board, edges[e]);
-		if (top && top == last && count &&
+		if (top && top == last && count && edges[e] != A20_END &&
 		    (*slots)[count - 1].gpa + (*slots)[count - 1].bytes == edges[e]) {
 			(*slots)[count - 1].bytes += edges[e + 1] - edges[e];
 		} else if (top) {
@@ -165,13 +174,52 @@ static size_t flatten(const struct board *board, struct slot **slots)
 	return count;
 }
 
+/* The part of a slot within [first, end), moved by `by`. False: there is none. */
+static bool cut(const struct slot *slot, uint64_t first, uint64_t end, uint64_t by,
+		struct slot *part)
+{
+	uint64_t from = MAX(slot->gpa, first), to = MIN(slot->gpa + slot->bytes, end);
+
+	if (from >= to)
+		return false;
+	*part = *slot;
+	part->gpa = from + by;
+	part->offset += from - slot->gpa;
+	part->bytes = to - from;
+	return true;
+}
+
+/* What processors see of `memory`; returns how many slots. */
+static size_t gate_a20(const struct board *board, struct slot **slots)
+{
+	size_t count = 0;
+	struct slot *out = must_alloc((3 * board->memory_count + 1) * sizeof(*out));
+
+	for (size_t i = 0; i < board->memory_count; i++) {
+		const struct slot *slot = &board->memory[i];
+
+		if (!board->a20_off) {
+			out[count++] = *slot;
+			continue;
+		}
+		count += cut(slot, 0, A20, 0, &out[count]);
+		count += cut(slot, 0, A20, A20, &out[count]);
+		count += cut(slot, A20_END, UINT64_MAX, 0, &out[count]);
+	}
+	*slots = out;
+	return count;
+}
+
 /* Brings KVM to what the mappings say: first what goes, then what comes. */
 static int commit(struct board *board)
 {
 	struct slot *old = board->slots, *new;
-	size_t old_count = board->slot_count, count = flatten(board, &new);
+	size_t old_count = board->slot_count, count;
 	int code = 0;
 
+	free(board->memory);
+	board->memory_count = flatten(board, &board->memory);
+	count = gate_a20(board, &new);
 	for (size_t i = 0; i < old_count; i++) {
 		for (size_t n = 0; n < count && old[i].number != UINT32_MAX; n++) {
 			if (new[n].number == UINT32_MAX && shows_the_same(&old[i], &new[n])) {
@@ -413,7 +461,7 @@ void ram_take_dirty(struct ram *ram, void (*each)(struct dev *, uint64_t offset,
 /* Up to *bytes that lie together in the host too. */
 void *ram_find(struct board *board, uint64_t gpa, size_t *bytes, bool will_write)
 {
-	const struct slot *slot = find_slot(board, gpa), *end = board->slots + board->slot_count;
+	const struct slot *slot = find_slot(board, gpa), *end = board->memory + board->memory_count;
 	uint64_t there;
 	uint8_t *host;
 
@@ -453,6 +501,34 @@ static int copy(struct board *board, uint64_t gpa, void *buffer, size_t bytes, b
 		at += now, gpa += now, bytes -= now;
 	}
 	return 0;
+}
+
+void board_set_a20(struct board *board, bool on)
+{
+	if (board->a20_off == !on)
+		return;
+	board->a20_off = !on;
+	commit(board);
+}
+
+void a20_set(struct dev *dev, bool on)
+{
+	board_set_a20(dev->board, on);
+}
+
+bool board_a20(const struct board *board)
+{
+	return !board->a20_off;
+}
+
+bool a20_is_on(const struct dev *dev)
+{
+	return board_a20(dev->board);
+}
+
+uint64_t a20_mask(const struct board *board, uint64_t gpa)
+{
+	return board->a20_off && gpa < A20_END ? gpa & ~A20 : gpa;
 }
 
 int board_memory_read(struct board *board, uint64_t gpa, void *to, size_t bytes)

@@ -136,7 +136,7 @@ static int save_device(int fd, struct dev *dev, struct err *err)
 static int save_vm(struct board *board, int fd, struct err *err)
 {
 	struct vm_state *state = must_alloc(sizeof(*state));
-	int code = board->vm ? vm_state_get(board, state, err) : 0;
+	int code = vm_state_get(board, state, err);
 
 	if (!code)
 		code = put_section(fd, SECTION_VM, "vm", sizeof(*state), err);
@@ -273,7 +273,7 @@ static int load_vm(struct board *board, int fd, struct err *err)
 
 	if (!code)
 		code = get(fd, state, sizeof(*state), err);
-	if (!code && board->vm)
+	if (!code)
 		code = vm_state_set(board, state, err);
 	free(state);
 	return code;

@@ -74,7 +74,7 @@ static void on_mmio(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 	unsigned size = MIN(run->mmio.len, 8u);
-	uint64_t gpa = run->mmio.phys_addr;
+	uint64_t gpa = a20_mask(vcpu->board, run->mmio.phys_addr);
 
 	if (run->mmio.is_write)
 		board_mmio_write(vcpu->board, gpa, size, load_le(run->mmio.data, size));

@@ -13,7 +13,7 @@
 
 enum { HAS_XSAVE = 1, HAS_XCRS = 2, HAS_DEBUGREGS = 4, HAS_EVENTS = 8, HAS_MP_STATE = 16,
        HAS_LAPIC = 32 };
-enum { HAS_PIT = 1, HAS_CLOCK = 2 };
+enum { HAS_PIT = 1, HAS_CLOCK = 2, A20_OFF = 4 };
 enum { MSR_TSC = 0x10 };
 
 static int get_msr_list(struct board *board, struct vcpu_state *state, struct err *err)
@@ -161,7 +161,9 @@ int vm_state_get(struct board *board, struct vm_state *state, struct err *err)
 {
 	int code = 0;
 
-	*state = (struct vm_state){ 0 };
+	*state = (struct vm_state){ .has = board->a20_off ? A20_OFF : 0 };
+	if (!board->vm)
+		return 0;
 	for (unsigned i = 0; !code && !board->is_split && i < ARRAY_LEN(state->chip); i++) {
 		state->chip[i].chip_id = i;
 		code = vm_must(board, KVM_GET_IRQCHIP, &state->chip[i], "KVM_GET_IRQCHIP", err);
@@ -179,9 +181,13 @@ int vm_state_get(struct board *board, struct vm_state *state, struct err *err)
 
 int vm_state_set(struct board *board, const struct vm_state *from, struct err *err)
 {
-	struct vm_state *state = must_alloc(sizeof(*state));
+	struct vm_state *state;
 	int code = 0;
 
+	board_set_a20(board, !(from->has & A20_OFF));
+	if (!board->vm)
+		return 0;
+	state = must_alloc(sizeof(*state));
 	*state = *from;
 	for (unsigned i = 0; !code && !board->is_split && i < ARRAY_LEN(state->chip); i++) {
 		state->chip[i].chip_id = i;

@@ -5,7 +5,7 @@
  * With a kernel and no firmware the board starts it directly (boot.h); otherwise SeaBIOS runs from
  * the top of the first 4 GiB and finds its instructions in fw_cfg (firmware.c).
  *
- * Not modelled: the A20 gate (as on all of KVM: address bit 20 is never masked), SMM.
+ * Not modelled: SMM.
  */
 #include "machine/pc.h"
 

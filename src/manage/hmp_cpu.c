@@ -42,10 +42,10 @@ static void print_regs(struct hmp *hmp, const struct kvm_regs *r, unsigned cpl)
 		     "RSI=%016llx RDI=%016llx RBP=%016llx RSP=%016llx\n"
 		     "R8 =%016llx R9 =%016llx R10=%016llx R11=%016llx\n"
 		     "R12=%016llx R13=%016llx R14=%016llx R15=%016llx\n"
-		     "RIP=%016llx RFL=%08llx [%s] CPL=%u II=0 A20=1 SMM=0 HLT=%d\n",
+		     "RIP=%016llx RFL=%08llx [%s] CPL=%u II=0 A20=%d SMM=0 HLT=%d\n",
 		     r->rax, r->rbx, r->rcx, r->rdx, r->rsi, r->rdi, r->rbp, r->rsp, r->r8, r->r9,
 		     r->r10, r->r11, r->r12, r->r13, r->r14, r->r15, r->rip, r->rflags, flags, cpl,
-		     state.mp_state == KVM_MP_STATE_HALTED);
+		     board_a20(hmp->vmm->board), state.mp_state == KVM_MP_STATE_HALTED);
 }
 
 static void print_sregs(struct hmp *hmp, const struct kvm_sregs *s)

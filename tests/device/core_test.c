@@ -2,6 +2,7 @@
 /* The core itself, under devices made for it: fields, buses, memory, PCI, timers, snapshots. */
 #include "core/block.h"
 #include "core/internal.h"
+#include "dev/all.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -542,6 +543,46 @@ static void damaged_snapshots_are_refused(void)
 	rig_free(from);
 }
 
+/* What a processor finds at an address: KVM's slots. */
+static uint32_t processor_read(struct rig *rig, uint64_t gpa)
+{
+	const struct board *board = rig_board(rig);
+
+	for (size_t i = 0; i < board->slot_count; i++) {
+		const struct slot *s = &board->slots[i];
+
+		if (gpa >= s->gpa && gpa - s->gpa < s->bytes)
+			return load_le32(s->ram->memory.host + s->offset + (gpa - s->gpa));
+	}
+	return UINT32_MAX;
+}
+
+static void the_a20_gate_is_for_processors(void)
+{
+	struct rig *rig = rig_new(&port92_class, ""), *twin = rig_new(&port92_class, "");
+	uint32_t low = 1, high = 2, higher = 3, found;
+
+	rig_poke(rig, 0x9fffc, &low, 4);
+	rig_poke(rig, 0x19fffc, &high, 4);
+	rig_poke(rig, 0x200000, &higher, 4);
+	CHECK_EQ(processor_read(rig, 0x19fffc), 2);
+	rig_out(rig, 0x92, 1, 0);
+	CHECK_EQ(rig_in(rig, 0x92, 1), 0);
+	CHECK_EQ(processor_read(rig, 0x9fffc), 1);
+	CHECK_EQ(processor_read(rig, 0x19fffc), 1);
+	CHECK_EQ(processor_read(rig, 0x1a0000), UINT32_MAX); /* as a0000, the VGA's */
+	CHECK_EQ(processor_read(rig, 0x200000), 3);
+	rig_peek(rig, 0x19fffc, &found, 4); /* DMA has all its lines */
+	CHECK_EQ(found, 2);
+	rig_copy(twin, rig);
+	CHECK_EQ(processor_read(twin, 0x19fffc), 1);
+	rig_reset(rig);
+	CHECK_EQ(processor_read(rig, 0x19fffc), 2);
+	CHECK_EQ(rig_in(rig, 0x92, 1), 2);
+	rig_free(rig);
+	rig_free(twin);
+}
+
 int main(void)
 {
 	settings_are_parsed();
@@ -558,6 +599,7 @@ int main(void)
 	intx_follows_the_command_register();
 	requests_complete_on_the_loop();
 	damaged_snapshots_are_refused();
+	the_a20_gate_is_for_processors();
 	puts("core: ok");
 	return 0;
 }

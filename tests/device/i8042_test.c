@@ -181,6 +181,24 @@ static void reset_lines_reset_the_board(void)
 	rig_free(rig);
 }
 
+static void the_output_port_has_the_a20_gate(void)
+{
+	struct rig *rig = make();
+
+	command(rig, 0xdd);
+	CHECK(!board_a20(rig_board(rig)));
+	command(rig, 0xd0);
+	CHECK_EQ(rig_in(rig, 0x60, 1) & 3, 1);
+	command(rig, 0xdf);
+	CHECK(board_a20(rig_board(rig)));
+	command(rig, 0xd1);
+	data(rig, 0xdd);
+	CHECK(!board_a20(rig_board(rig)));
+	rig_reset(rig);
+	CHECK(board_a20(rig_board(rig)));
+	rig_free(rig);
+}
+
 /* CVE-2017-16845: indices of the queues from a snapshot. */
 static void damaged_queues_are_refused(void)
 {
@@ -212,6 +230,7 @@ int main(void)
 	the_knock_unlocks_the_wheel();
 	far_moves_go_out_in_pieces();
 	reset_lines_reset_the_board();
+	the_output_port_has_the_a20_gate();
 	damaged_queues_are_refused();
 	puts("i8042: ok");
 	return 0;

@@ -8,8 +8,7 @@
  *
  * Manual: IBM PS/2 hardware interface technical reference, "Keyboard and auxiliary device
  * controller"; names in [brackets].
- * Not modelled: the A20 gate itself (no KVM masks address bit 20; the output port bit reads back as
- * written), the test inputs, the password, the key lock.
+ * Not modelled: the test inputs, the password, the key lock.
  */
 #include "dev/isa/ps2.h"
 
@@ -42,7 +41,6 @@ struct i8042 {
 	uint8_t keyboard_irq, mouse_irq;
 
 	uint8_t ram[32];  /* byte 0 is the command byte, CTR */
-	uint8_t out_port;
 	uint8_t command;  /* that waits for its argument at the data port, 0: none */
 	uint8_t output, output_from; /* the output buffer, enum source */
 	bool last_was_command, system_flag, released;
@@ -73,7 +71,6 @@ static const struct field i8042_fields[] = {
 	SETTING_AS("mouse-irq", struct i8042, mouse_irq, .def = 12, .max = 15,
 		   .help = "interrupt line of the mouse"),
 	STATE(struct i8042, ram),
-	STATE(struct i8042, out_port),
 	STATE(struct i8042, command),
 	STATE(struct i8042, output),
 	STATE(struct i8042, output_from, .max = FROM_CONTROLLER),
@@ -197,7 +194,7 @@ static uint8_t read_status(const struct i8042 *c)
 
 static uint8_t read_out_port(const struct i8042 *c)
 {
-	uint8_t value = c->out_port | OUT_FIXED;
+	uint8_t value = OUT_NO_RESET | OUT_FIXED | (a20_is_on(&c->dev) ? OUT_A20 : 0);
 
 	if (c->output_from == FROM_MOUSE)
 		value |= OUT_MOUSE_FULL;
@@ -208,7 +205,7 @@ static uint8_t read_out_port(const struct i8042 *c)
 
 static void write_out_port(struct i8042 *c, uint8_t value)
 {
-	c->out_port = (value & (OUT_NO_RESET | OUT_A20)) | OUT_NO_RESET;
+	a20_set(&c->dev, value & OUT_A20);
 	if (!(value & OUT_NO_RESET))
 		board_request(c->dev.board, BOARD_RESET, 0);
 }
@@ -265,7 +262,7 @@ static void do_command(struct i8042 *c, uint8_t command)
 		break;
 	case A20_OFF:
 	case A20_ON:
-		c->out_port = command == A20_ON ? c->out_port | OUT_A20 : c->out_port & ~OUT_A20;
+		a20_set(&c->dev, command == A20_ON);
 		break;
 	case PULSE ... 0xff: /* the low bits that are 0 are pulsed: bit 0 is the CPU's reset */
 		if (!(command & 1))
@@ -389,11 +386,11 @@ static void i8042_reset(struct dev *dev)
 
 	memset(c->ram, 0, sizeof(c->ram));
 	c->ram[0] = CTR_KEYBOARD_IRQ | CTR_MOUSE_IRQ;
-	c->out_port = OUT_NO_RESET | OUT_A20;
 	c->command = c->output = c->output_from = 0;
 	c->last_was_command = true;
 	c->system_flag = c->released = false;
 	c->own.first = c->own.count = 0;
+	a20_set(dev, true);
 	ps2_keyboard_reset(&c->keyboard);
 	ps2_mouse_reset(&c->mouse);
 	update(c);

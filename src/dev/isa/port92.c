@@ -3,12 +3,11 @@
  * System control port A at 0x92: fast A20 and fast CPU reset.
  *
  * Manual: IBM PS/2 hardware interface technical reference, "System control port A".
- * Not modelled: the A20 gate itself. No KVM masks address bit 20, so no VMM on it can; the bit reads
- * back as written. Security lock and activity lights have nothing behind them.
+ * Not modelled: security lock and activity lights have nothing behind them.
  */
 #include "core/dev.h"
 
-enum { FAST_RESET = 1, A20 = 2, WRITABLE = 0xcb };
+enum { FAST_RESET = 1, A20 = 2, WRITABLE = 0xc9 };
 
 struct port92 {
 	struct dev dev;
@@ -29,7 +28,7 @@ static struct port92 *to_port92(struct dev *dev)
 
 static uint64_t port92_read(struct dev *dev, uint64_t offset, unsigned size)
 {
-	return to_port92(dev)->value;
+	return to_port92(dev)->value | (a20_is_on(dev) ? A20 : 0);
 }
 
 static void port92_write(struct dev *dev, uint64_t offset, unsigned size, uint64_t value)
@@ -38,6 +37,7 @@ static void port92_write(struct dev *dev, uint64_t offset, unsigned size, uint64
 	bool reset = value & ~p->value & FAST_RESET;
 
 	p->value = value & WRITABLE;
+	a20_set(dev, value & A20);
 	if (reset)
 		board_request(dev->board, BOARD_RESET, 0);
 }
@@ -57,7 +57,8 @@ static int port92_attach(struct dev *dev, struct err *err)
 
 static void port92_reset(struct dev *dev)
 {
-	to_port92(dev)->value = A20;
+	to_port92(dev)->value = 0;
+	a20_set(dev, true);
 }
 
 const struct dev_class port92_class = {
