@@ -17,7 +17,7 @@ done
 
 head -c 40008 data >short
 key=00112233445566778899aabbccddeeff0f1e2d3c4b5a69788796a5b4c3d2e1f0
-for cipher in $(openssl enc -list | tail -n +2 | tr ' ' '\n' | grep -v des3-wrap); do
+for cipher in $(openssl enc -list | tail -n +2 | tr ' ' '\n' | grep -Evi '(des3-|3des)wrap'); do
 	openssl enc "$cipher" -K $key -iv 0102030405060708090a0b0c0d0e0f10 -in short -out sealed \
 		>messages 2>&1 || { echo "$cipher is not there"; continue; }
 	echo "$cipher $(sha256sum <sealed)"
