@@ -23,7 +23,7 @@
 
 #include <errno.h>
 
-enum { ARENA_BYTES = 128 << 20 };
+enum { ARENA_BYTES = 256 << 20 };
 
 static void exec_block_end(struct vcpu *c, const struct insn *i)
 {

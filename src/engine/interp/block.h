@@ -49,7 +49,7 @@ struct block {
 	struct insn insns[]; /* `count` and one that leaves the block */
 };
 
-enum { LOOKUP_ENTRIES = 16384, BLOCK_HASH = 131072, PAGE_HASH = 16384, FETCH_ENTRIES = 256 };
+enum { LOOKUP_ENTRIES = 16384, BLOCK_HASH = 262144, PAGE_HASH = 16384, FETCH_ENTRIES = 1024 };
 
 struct lookup_entry {
 	gva_t address;

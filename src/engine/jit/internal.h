@@ -16,9 +16,9 @@
 
 #define GS(member) at_gs(offsetof(struct vcpu, member))
 
-enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, JUMP_BITS = 14,
-       JUMP_ENTRIES = 1 << JUMP_BITS, CACHE_BYTES = 64 << 20,
-       MAX_BLOCKS = 1 << 18, MAX_SINGLES = 1 << 20, MAX_LINKS = 2, NOT_LINKED = 0,
+enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, JUMP_BITS = 16,
+       JUMP_ENTRIES = 1 << JUMP_BITS, CACHE_BYTES = 128 << 20,
+       MAX_BLOCKS = 1 << 19, MAX_SINGLES = 1 << 20, MAX_LINKS = 2, NOT_LINKED = 0,
        ROOM_FOR_ONE = 24 << 10, MAX_LEAVES = 96,
        THUNK_BYTES = 16 << 10 };
 
