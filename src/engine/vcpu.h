@@ -304,11 +304,12 @@ struct vcpu {
 	uint8_t jit_vectors, jit_vectors_ok;
 	bool jit_stop;               /* leave translated code after this instruction */
 
-	/* Statistics, for api/counters.c: by the interpreter; of memory; by vector and exit reason. */
+	/* Statistics, for api/counters.c. */
 	uint64_t count_insns, count_blocks, count_decoded, count_code_flushes;
 	uint64_t count_tlb_misses, count_tlb_fills, count_tlb_flushes, count_slow_accesses;
 	uint64_t count_code_writes;
-	uint64_t count_events[256], count_exits[64];
+	uint64_t count_faults[32], count_events[8],
+		count_exits[64]; /* vector, EVENT_*, KVM_EXIT_* */
 	uint64_t count_pauses;
 };
 

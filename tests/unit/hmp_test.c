@@ -74,6 +74,7 @@ static void expressions_are_computed(void **state)
 		{ "x/z 0\r", "has a letter" },
 		{ "xp 0\r", "0xffffffff" },
 		{ "o/b 70000 1\r", "a port is" },
+		{ "info jit\r", "counts nothing" },
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++)

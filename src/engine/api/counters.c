@@ -98,18 +98,17 @@ static void add_exits(struct rows *rows, const struct vcpu *c)
 
 static void add_events(struct rows *rows, const struct vcpu *c)
 {
-	static const char *const names[32] = { "#DE", "#DB", "NMI", "#BP", "#OF", "#BR",
-					       "#UD", "#NM", "#DF", "#09", "#TS", "#NP",
-					       "#SS", "#GP", "#PF", "#15", "#MF", "#AC",
+	static const char *const names[32] = { "#DE", "#DB", NULL,  "#BP", "#OF", "#BR",
+					       "#UD", "#NM", "#DF", NULL,  "#TS", "#NP",
+					       "#SS", "#GP", "#PF", NULL,  "#MF", "#AC",
 					       "#MC", "#XM", "#VE", "#CP" };
-	uint64_t others = 0;
 
-	for (unsigned n = 0; n < ARRAY_LEN(c->count_events); n++)
-		if (n < ARRAY_LEN(names) && names[n])
-			add_if_any(rows, "events", names[n], &c->count_events[n]);
-		else
-			others += __atomic_load_n(&c->count_events[n], __ATOMIC_RELAXED);
-	add(rows, "events", "interrupts", &others);
+	for (unsigned n = 0; n < ARRAY_LEN(names); n++)
+		add_if_any(rows, "events", names[n] ? names[n] : "#other", &c->count_faults[n]);
+	add_if_any(rows, "events", "nmi", &c->count_events[EVENT_NMI]);
+	add_if_any(rows, "events", "int1", &c->count_events[EVENT_INT1]);
+	add(rows, "events", "software", &c->count_events[EVENT_SOFTWARE]);
+	add(rows, "events", "interrupts", &c->count_events[EVENT_INTERRUPT]);
 }
 
 size_t vm_counters(const struct vm_object *vcpu, struct vm_counter *to, size_t room)

@@ -229,7 +229,10 @@ static void delivered(struct vcpu *c, const struct event *e)
 	c->shadow_ending = false;
 	c->step_done = is_software(e);
 	c->injected.kind = EVENT_NONE;
-	c->count_events[e->vector]++;
+	if (e->kind == EVENT_FAULT || e->kind == EVENT_TRAP)
+		c->count_faults[e->vector % ARRAY_LEN(c->count_faults)]++;
+	else
+		c->count_events[e->kind]++;
 	mode_update(c);
 }
 
