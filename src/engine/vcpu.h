@@ -236,7 +236,7 @@ struct vcpu {
 	bool exit_ready;    /* run->exit_reason is set: leave KVM_RUN */
 	uint16_t ports_wanted; /* elements of a string IN the VMM was asked for */
 	uint16_t ports_ready; /* elements of a string IN that wait in the PIO page */
-	uint64_t io_rip;    /* where the instruction with io_waiting starts */
+	uint64_t io_rip;    /* RIP at the last exit: of an instruction that is not finished */
 	int run_result;     /* with exit_ready: what KVM_RUN returns, 0 or -errno */
 	bool split_held;    /* vm->split_lock is ours */
 

@@ -419,6 +419,33 @@ static void the_vmm_can_queue_interrupts(void **state)
 	machine_free(m);
 }
 
+/* At 2 MiB, which is mapped; slot 0 is made to end there. */
+GUEST(two_parts_code, ".code64", "sti\n movq $0x1234567, 0x2ffffc\n hlt\n"
+				 ".balign 64\n movb $9, %al\n outb %al, $0xf4\n hlt");
+
+/* One instruction, two exits: no interrupt in between, or it would write the first part twice. */
+static void an_interrupt_waits_for_the_rest_of_an_instruction(void **state)
+{
+	struct machine *m = machine_new();
+	struct kvm_userspace_memory_region slot = { .memory_size = 0x200000,
+						    .userspace_addr = (uintptr_t)m->memory };
+
+	machine_start(m, LONG_64, two_parts_code, two_parts_code_end);
+	machine_set_gate(m, 0x55, CODE_AT + 64);
+	machine_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION,
+		      &(struct kvm_userspace_memory_region){ 0 });
+	machine_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &slot);
+	expect_mmio(m, true, 0x2ffffc, 4);
+	m->run->immediate_exit = 1;
+	assert_int_equal(kvm_ioctl(m->vcpu, KVM_RUN, NULL), 0);
+	m->run->immediate_exit = 0;
+	assert_int_equal(m->run->exit_reason, KVM_EXIT_MMIO);
+	assert_int_equal(m->run->mmio.phys_addr, 0x300000);
+	machine_ioctl(m->vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){ .irq = 0x55 });
+	machine_expect_out(m, 0xf4, 1, 9);
+	machine_free(m);
+}
+
 GUEST(doorbell_code, ".code32",
       "movl $7, 0x800000\n movl $8, 0x800000\n movl $1, 0x800100\n movl $2, 0x800104\n"
       "movb $3, %al\n outb %al, $0x99\n hlt");
@@ -576,6 +603,7 @@ int main(void)
 		cmocka_unit_test(a_kick_ends_a_halted_guest),
 		cmocka_unit_test(an_interrupt_wakes_a_halted_guest),
 		cmocka_unit_test(the_vmm_can_queue_interrupts),
+		cmocka_unit_test(an_interrupt_waits_for_the_rest_of_an_instruction),
 		cmocka_unit_test(doorbells_do_not_exit),
 		cmocka_unit_test(a_debugger_steps_and_breaks),
 		cmocka_unit_test(slots_change_under_a_running_guest),

@@ -260,8 +260,7 @@ static void describe_failure(struct vcpu *c)
 static int take_exit(struct vcpu *c)
 {
 	c->exit_ready = false;
-	if (c->io_waiting)
-		c->io_rip = c->rip;
+	c->io_rip = c->rip;
 	if (c->run->exit_reason == KVM_EXIT_INTERNAL_ERROR &&
 	    c->run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION)
 		describe_failure(c);

@@ -188,7 +188,9 @@ bool io_complete(struct vcpu *c)
 {
 	struct io_entry *entry = &c->io_log[c->io_done];
 
-	if (!c->io_waiting)
+	bool waiting = c->io_waiting;
+
+	if (!waiting && !c->io_done) /* the last exit was behind an instruction */
 		return false;
 	c->io_waiting = false;
 	c->io_next = 0;
@@ -197,6 +199,8 @@ bool io_complete(struct vcpu *c)
 		io_commit(c);
 		return false;
 	}
+	if (!waiting) /* it was a write that is not the instruction's last access */
+		return true;
 	if (c->ports_wanted) {
 		c->ports_ready = c->ports_wanted;
 		c->ports_wanted = 0;

@@ -86,12 +86,17 @@ struct result {
 	uint8_t ram[RAM_BYTES];
 };
 
+/*
+ * KVM_RUN returns again and again, and interrupts are injected: before blocks of code, in every run
+ * the same ones, of which none leads to another directly then; or when another thread says so.
+ */
+enum kicks { NO_KICKS, KICKS_BETWEEN_BLOCKS, KICKS_BY_THREAD };
+
 struct target;
 /* `translator` as in vm_options. */
-struct target *target_new(int translator);
+struct target *target_new(int translator, enum kicks kicks);
 void target_free(struct target *t);
-/* `kicked`: another thread makes KVM_RUN return again and again, and interrupts are injected. */
-void target_run(struct target *t, const struct program *p, struct result *r, bool kicked);
+void target_run(struct target *t, const struct program *p, struct result *r);
 /* Nothing around guest memory was touched; exits with a message if it was. */
 void target_check_canaries(struct target *t);
 /* True if the guest has got hold of what lies around its memory. */

@@ -39,6 +39,9 @@ struct target {
 	uint8_t *around, *ram;
 	struct kvm_sregs sregs;
 	unsigned cursor; /* the item gone on with last */
+	enum kicks kicks;
+	uint64_t random; /* of kicks between blocks */
+	unsigned blocks, kicks_left;
 	/* The other thread's. */
 	pthread_t kicker;
 	clockid_t clock; /* of the thread that runs programs */
@@ -89,6 +92,18 @@ static void *kick(void *argument)
 			__atomic_store_n(&t->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	}
 	return NULL;
+}
+
+/* Few blocks apart, but not for ever: a program must not take much longer by it. */
+static void on_block(void *target, const struct vm_event *event)
+{
+	struct target *t = target;
+
+	if (event->kind != VM_LOG_EXEC || !t->kicks_left || t->blocks--)
+		return;
+	t->blocks = (unsigned)(random_next(&t->random) >> 32) % 12;
+	t->kicks_left--;
+	__atomic_store_n(&t->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Memory. */
@@ -392,7 +407,7 @@ static void interrupt(struct target *t)
 		ask(t->vcpu, KVM_INTERRUPT, &interrupt, NULL);
 }
 
-void target_run(struct target *t, const struct program *p, struct result *result, bool kicked)
+void target_run(struct target *t, const struct program *p, struct result *result)
 {
 	bool goes_on = true;
 
@@ -400,17 +415,20 @@ void target_run(struct target *t, const struct program *p, struct result *result
 	set_registers(t, p);
 	result->events = 0;
 	t->cursor = 0;
+	t->random = p->seed * 31 + 7;
+	t->blocks = 0;
+	t->kicks_left = 3000;
 	__atomic_store_n(&t->hung, false, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&t->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&t->started_ns, now_ns(t), __ATOMIC_SEQ_CST);
-	__atomic_store_n(&t->kicking, kicked, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&t->kicking, t->kicks == KICKS_BY_THREAD, __ATOMIC_SEQ_CST);
 	while (goes_on && result->events < MAX_EVENTS &&
 	       !__atomic_load_n(&t->hung, __ATOMIC_SEQ_CST)) {
 		long got = vm_ioctl(t->vcpu, KVM_RUN, 0, NULL);
 
 		if (got == -EINTR) {
 			__atomic_store_n(&t->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-			if (kicked)
+			if (t->kicks)
 				interrupt(t);
 		} else if (got) {
 			fprintf(stderr, "KVM_RUN: error %ld\n", -got);
@@ -448,16 +466,22 @@ static void make_memory(struct target *t)
 	ask(t->vm, KVM_SET_USER_MEMORY_REGION, &region, NULL);
 }
 
-struct target *target_new(int translator)
+struct target *target_new(int translator, enum kicks kicks)
 {
 	struct target *t = calloc(1, sizeof(*t));
 	struct vm_options options = { .translator = translator };
+
+	if (kicks == KICKS_BETWEEN_BLOCKS)
+		options.log = VM_LOG_EXEC;
+	options.on_event = on_block;
+	options.context = t;
 	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + 256 * sizeof(cpuid->entries[0]));
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 7 };
 	size_t bytes;
 
 	if (!t || !cpuid)
 		abort();
+	t->kicks = kicks;
 	t->system = vm_open(&options);
 	ask(t->system, KVM_CREATE_VM, 0, &t->vm);
 	make_memory(t);
