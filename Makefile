@@ -22,6 +22,8 @@ check: all
 perf: all
 	@tests/perf/run $(BUILD)
 	@tests/perf/programs $(BUILD)
+	@tests/perf/parallel $(BUILD)
+	@tests/perf/systems $(BUILD)
 
 # PREFIX, DESTDIR as usual. QEMU_ALIAS=1 also installs qemu-system-x86_64 as another name.
 install: all
