@@ -290,6 +290,9 @@ struct vcpu {
 	uint64_t apic_base;         /* IA32_APIC_BASE; written by this vCPU, read by senders: irqchip/ */
 	bool clock_paused;          /* KVM_KVMCLOCK_CTRL: told to the guest with the next update */
 	bool x87_live;              /* the host's x87 unit holds the guest's state: fpu/ */
+	/* It does, CR0 lets x87 instructions be, and no exception is unmasked: they may simply run. */
+	bool x87_direct;
+	bool x87_status_ahead;      /* translated ones did: the status word may be in the unit only */
 	bool wide_used;             /* masks and what is beyond YMM may differ from zero: fpu/ */
 	_Alignas(64) uint8_t xsave[XSAVE_BYTES];
 

@@ -47,6 +47,9 @@ struct vector_form {
 /* False: it has an address per element, implicit operands in memory, or uses the x87 unit. */
 bool fpu_vector_form(const struct insn *i, struct vector_form *form);
 
+/* Translated code ran x87 instructions: c->xsave gets the status word again. */
+void fpu_collect_status(struct vcpu *c);
+
 /* Layout of c->xsave: standard format; 0 where this host or guest lacks the component. */
 unsigned xsave_offset(unsigned component);
 unsigned xsave_size(unsigned component);

@@ -141,7 +141,7 @@ void vector_maskmov_bytes(struct vcpu *c, const struct insn *i, const struct stu
 	}
 	if (mmx) { /* also if it faults */
 		x87_become_mmx(c->xsave);
-		c->x87_live = false;
+		x87_not_live(c);
 	}
 	memcpy(data, mmx ? mmx_register(c, s->form.reg) : vector_element(c, s->form.reg, 0), count);
 	memcpy(enable, mmx ? mmx_register(c, s->form.rm) : vector_element(c, s->form.rm, 0), count);

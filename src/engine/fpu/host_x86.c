@@ -186,6 +186,14 @@ uint16_t host_x87_control(void)
 	return fcw;
 }
 
+uint16_t host_x87_status(void)
+{
+	uint16_t fsw;
+
+	__asm__ volatile("fnstsw %0" : "=m"(fsw));
+	return fsw;
+}
+
 void host_emms(void)
 {
 	__asm__ volatile("emms");

@@ -131,7 +131,8 @@ uint64_t mask_register(const struct vcpu *c, unsigned k);
 
 /* x87.c */
 void x87_prepare(struct stub *s, const struct insn *i);
-void x87_make_live(struct vcpu *c);
+void x87_make_live(struct vcpu *c); /* CR0 has been looked at */
+void x87_not_live(struct vcpu *c);
 /* c->xsave is complete afterwards; the host unit stays valid. */
 void x87_sync(struct vcpu *c);
 void x87_check_pending(struct vcpu *c);
@@ -151,6 +152,7 @@ void host_x87_load(const uint8_t *area);
 void host_x87_save(uint8_t *area); /* control, status, tags, registers; not the pointers */
 void host_x87_clear(uint16_t fcw); /* FNINIT, then this control word */
 uint16_t host_x87_control(void);
+uint16_t host_x87_status(void);
 void host_emms(void);
 uint32_t host_mxcsr_get(void);
 void host_mxcsr_set(uint32_t value);

@@ -96,7 +96,7 @@ void fpu_fini(struct vcpu *c)
 /* [SDM 3 table 9-1] but for FCW and the tags, which are as after FNINIT: what KVM does. */
 void fpu_reset(struct vcpu *c)
 {
-	c->x87_live = false;
+	x87_not_live(c);
 	c->wide_used = false;
 	memset(c->xsave, 0, sizeof(c->xsave));
 	store_le16(c->xsave + AREA_FCW, FCW_INIT);
@@ -137,7 +137,7 @@ void fpu_enter(struct vcpu *c)
 void fpu_leave(struct vcpu *c)
 {
 	x87_sync(c);
-	c->x87_live = false;
+	x87_not_live(c);
 	if (c->stubs->x87_used)
 		host_x87_clear(c->stubs->host_fcw);
 	c->stubs->x87_used = false;

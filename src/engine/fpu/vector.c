@@ -331,7 +331,7 @@ static void run_store(struct vcpu *c, const struct insn *i, const struct stub *s
 static void x87_take_back(struct vcpu *c)
 {
 	x87_sync(c);
-	c->x87_live = false;
+	x87_not_live(c);
 }
 
 static void run_mmx(struct vcpu *c, const struct insn *i, const struct stub *s)

@@ -3,8 +3,8 @@
  * x87: the host's unit holds the guest's registers while a vCPU runs x87 or MMX code.
  *
  * x87_make_live() loads the unit, and it stays loaded until something needs the state in memory.
- * c->xsave has the status and control word right at any time; tags and registers only after
- * x87_sync(). Instructions that store or load much of the state are done in C on c->xsave. The
+ * c->xsave has the status and control word right at any time, but for the status while translated
+ * code runs (jit/native_x87.c); tags and registers only after x87_sync(). Instructions that store or load much of the state are done in C on c->xsave. The
  * guest's exceptions may be unmasked: they stay pending in the host's unit, where nothing but a
  * stub would wait for them, and no stub runs before x87_check_pending().
  *
@@ -24,13 +24,31 @@ enum { ENV_16 = 14, ENV_32 = 28, ST_BYTES = 80 };
 
 /* The state's two homes */
 
+static void note_direct(struct vcpu *c)
+{
+	c->x87_direct = (load_le16(c->xsave + AREA_FCW) & FP_ALL) == FP_ALL;
+}
+
 void x87_make_live(struct vcpu *c)
 {
+	note_direct(c);
 	if (likely(c->x87_live))
 		return;
 	host_x87_load(c->xsave);
 	c->x87_live = true;
 	c->stubs->x87_used = true;
+}
+
+void x87_not_live(struct vcpu *c)
+{
+	c->x87_live = false;
+	c->x87_direct = false;
+}
+
+void fpu_collect_status(struct vcpu *c)
+{
+	if (c->x87_live)
+		store_le16(c->xsave + AREA_FSW, host_x87_status());
 }
 
 void x87_sync(struct vcpu *c)
@@ -83,7 +101,7 @@ static void x87_init(struct vcpu *c)
 	store_le16(c->xsave + AREA_FCW, FCW_INIT);
 	store_le16(c->xsave + AREA_FSW, 0);
 	memset(c->xsave + AREA_FTW, 0, AREA_MXCSR - AREA_FTW);
-	c->x87_live = false;
+	x87_not_live(c);
 }
 
 /* Tags */
@@ -209,7 +227,7 @@ static void env_load(struct vcpu *c, const struct insn *i, const uint8_t *env)
 {
 	unsigned step = is_wide(i) ? 4 : 2;
 
-	c->x87_live = false;
+	x87_not_live(c);
 	store_le16(c->xsave + AREA_FCW, (load_le16(env) & 0x1f7f) | 0x40);
 	store_le16(c->xsave + AREA_FSW, load_le16(env + step));
 	c->xsave[AREA_FTW] = abridged_tags(load_le16(env + 2 * step));
@@ -225,7 +243,7 @@ static void run_fnstenv(struct vcpu *c, const struct insn *i, const struct stub 
 	unsigned bytes = env_build(c, i, env);
 
 	mem_write_bytes(c, operand_address(c, i, bytes, ACCESS_WRITE), env, bytes);
-	c->x87_live = false;
+	x87_not_live(c);
 	store_le16(c->xsave + AREA_FCW, load_le16(c->xsave + AREA_FCW) | FP_ALL);
 	x87_update_summary(c->xsave);
 	next(c, i);
@@ -319,6 +337,7 @@ static void run_fldcw(struct vcpu *c, const struct insn *i, const struct stub *s
 	x87_make_live(c);
 	s->run(c, &fcw, &c->stubs->frame);
 	store_le16(c->xsave + AREA_FCW, host_x87_control());
+	note_direct(c);
 	next(c, i);
 }
 
@@ -388,7 +407,7 @@ static NOINLINE void store_slowly(struct vcpu *c, const struct stub *s, gva_t ad
 	uint16_t fsw = load_le16(c->xsave + AREA_FSW);
 
 	x87_sync(c);
-	c->x87_live = false; /* the write may unwind: then nothing has happened */
+	x87_not_live(c); /* the write may unwind: then nothing has happened */
 	s->run(c, f->buffer, f);
 	uint16_t new_fsw = load_le16(c->xsave + AREA_FSW);
 

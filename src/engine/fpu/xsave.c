@@ -94,7 +94,7 @@ static void x87_from_image(struct vcpu *c, const struct insn *i, const uint8_t *
 		store_le32(c->xsave + AREA_FDP + 4, 0);
 	}
 	x87_update_summary(c->xsave);
-	c->x87_live = false;
+	x87_not_live(c);
 }
 
 /* FXSAVE, FXRSTOR */

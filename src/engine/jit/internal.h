@@ -92,6 +92,8 @@ struct translator {
 	struct leave_at { uint8_t *place; uint64_t rip; } leave_at[MAX_LEAVES]; /* jumps out, mid-block */
 	unsigned leave_at_count;
 	unsigned links, insn_start;
+	bool x87_checked; /* x87 instructions may simply run here */
+	uint64_t x87_rip; /* of one that ran, not in the vCPU yet; 0: none */
 	uint8_t *leave[8]; /* jumps of the entry's checks */
 	unsigned leaves;
 	uint8_t *vectors_missing; /* the entry's jump, and where it comes back */
@@ -112,6 +114,8 @@ struct slow_path {
 	bool flags_to_host; /* the fast path continues with flags in EFLAGS */
 	enum vector_level vectors; /* and with these there */
 	uint64_t rip_behind;
+	bool is_x87;      /* go on only if such may simply run then */
+	uint64_t x87_rip; /* to be stored first; 0: nothing */
 };
 
 /* Translates one instruction natively; false: what was emitted does not count. */
@@ -196,6 +200,13 @@ bool native_loop(struct translator *t, const struct insn *i, unsigned opcode);
 
 /* native_string.c */
 bool native_string(struct translator *t, const struct insn *i, const struct op_info *info);
+
+/* native_x87.c */
+bool native_x87(struct translator *t, const struct insn *i, const struct op_info *info);
+bool x87_is_native(const struct insn *i, const struct op_info *info);
+void x87_store_rip(struct translator *t, uint64_t rip); /* 0: nothing; T1 */
+void x87_recheck(struct translator *t, uint64_t rip_behind); /* behind the interpreter */
+uint16_t x87_flags_before(const struct insn *i, const struct op_info *info, uint16_t after);
 
 /* native_branch.c */
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info);

@@ -6,7 +6,7 @@
  * AH to BH are the host's own, which has no encoding for them beside a register from R8 on: with a
  * memory operand they change places with AL to BL.
  *
- * Left to the interpreter: POP to memory, 16-bit PUSH of immediates, x87.
+ * Left to the interpreter: POP to memory, 16-bit PUSH of immediates.
  */
 #include "engine/jit/internal.h"
 
@@ -466,7 +466,9 @@ static bool two_bytes(struct translator *t, const struct insn *i, const struct o
 
 bool native_insn(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	if (info->encoding == EVEX || info->flags & (OP_X87 | OP_VECTOR))
+	if (info->flags & OP_X87)
+		return native_x87(t, i, info);
+	if (info->encoding == EVEX || info->flags & OP_VECTOR)
 		return false;
 	if (info->flags & OP_STRING)
 		return native_string(t, i, info);

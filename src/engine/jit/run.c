@@ -8,6 +8,7 @@
 #include "engine/jit/internal.h"
 
 #include "base/bytes.h"
+#include "engine/fpu/fpu.h"
 #include "engine/interp/flags.h"
 #include "engine/interp/interp.h"
 #include "engine/sys/log.h"
@@ -22,6 +23,8 @@ static int run_single(struct vcpu *c, struct jit_single *single)
 	c->gpr[GPR_BLOCK] = single->block_rip;
 	c->insn = single->insn;
 	flags_load_status(c, (uint32_t)c->jit_flags);
+	if (c->x87_status_ahead) /* and stays so: the block goes on */
+		fpu_collect_status(c);
 	c->jit->counters.single++;
 	c->jit->counters.singles[single->is_untranslated][single->insn->op]++;
 	c->jit_stop = true; /* unless it gets to the instruction behind it */
@@ -227,6 +230,9 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 	c->jit_flags = flags_status(c);
 	((enter_fn *)(uintptr_t)jit->enter)(c, block->entry);
 	flags_load_status(c, (uint32_t)c->jit_flags);
+	if (c->x87_status_ahead)
+		fpu_collect_status(c);
+	c->x87_status_ahead = false;
 	jit_count_back(c);
 }
 

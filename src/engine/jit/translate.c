@@ -81,6 +81,9 @@ static void interpret(struct translator *t, const struct insn *i)
 
 	single->is_untranslated = true;
 	need_flags_in_memory(t);
+	x87_store_rip(t, t->x87_rip);
+	t->x87_rip = 0;
+	t->x87_checked = false;
 	call_single(t, single);
 	t->flags_in_host = false;
 	t->flags_in_memory = true;
@@ -105,7 +108,10 @@ static void emit_slow_paths(struct translator *t)
 			emit_land(&t->e, missed[n]);
 		for (unsigned n = 0; n < s->froms; n++)
 			emit_land(&t->e, s->from[n]);
+		x87_store_rip(t, s->x87_rip);
 		call_single(t, s->single);
+		if (s->is_x87)
+			x87_recheck(t, s->rip_behind);
 		if (s->vectors) {
 			emit_call_run(&t->e, t->jit->vectors_load[s->vectors]);
 			leave_for(t, CC_B, s->rip_behind);

@@ -53,6 +53,8 @@ void mode_update(struct vcpu *c)
 		mode |= MODE_FLAT; /* not under MODE_ALIGN: every access is to be checked */
 	mode |= must_step(c) ? MODE_STEP : 0;
 	c->mode = mode;
+	if (c->cr0 & (CR0_EM | CR0_TS))
+		c->x87_direct = false;
 	c->jit_vectors_ok = (uint8_t)fpu_vectors_allowed(c);
 	tlb_select_view(c);
 }

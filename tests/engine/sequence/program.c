@@ -357,6 +357,50 @@ static void put_flags_user(struct writer *w)
 	}
 }
 
+/* Some of them in a row, mostly with all exceptions masked. */
+static void put_x87(struct writer *w)
+{
+	static const uint8_t control[] = { 0x7f, 0x7f, 0x3f, 0x7e };
+
+	put_address(w, RSI);
+	if (random_percent(w->r, 20)) { /* MOV word [RSI], control word; FLDCW */
+		PUT(w, 0x66, 0xc7, 0x06, control[random_below(w->r, 4)]);
+		PUT(w, (unsigned)random_below(w->r, 16), 0xd9, 0x2e);
+	} else if (random_percent(w->r, 20)) {
+		PUT(w, 0xdb, 0xe3); /* FNINIT */
+	}
+	for (unsigned n = (unsigned)random_below(w->r, 6); n > 0; n--) {
+		unsigned low = (unsigned)random_below(w->r, 8),
+			 reg = (unsigned)random_below(w->r, 8);
+
+		if (random_percent(w->r, 15)) {
+			PUT(w, 0xdf, 0xe0);            /* FNSTSW AX */
+		} else if (random_percent(w->r, 40)) { /* all that are arithmetic or loads */
+			PUT(w, 0xd8 + (low & 6), 0x46 | reg << 3, (unsigned)random_below(w->r, 64));
+		} else if (random_percent(w->r,
+					  40)) { /* FLD, FST, FSTP m64; FILD, FIST, FISTP m32 */
+			PUT(w, low & 1 ? 0xdd : 0xdb, 0x46 | (reg & 2 ? 3 : reg & 4 ? 2 : 0) << 3);
+			put8(w, (unsigned)random_below(w->r, 64));
+		} else if (random_percent(w->r,
+					  70)) { /* FADD to FDIVR, FLD, FXCH, FCOMI, FCMOVcc */
+			static const uint8_t opcodes[] = { 0xd8, 0xdc, 0xde, 0xd9,
+							   0xd9, 0xdb, 0xda, 0xdf };
+
+			if (low == 3 || low == 4)
+				reg &= 1;
+			else if (low == 5 || low == 7)
+				reg = 5 + (reg & 1);
+			else if (low == 6)
+				reg &= 3;
+			else if (low == 2 && reg == 3)
+				reg = 4;
+			PUT(w, opcodes[low], 0xc0 | reg << 3 | (unsigned)random_below(w->r, 8));
+		} else { /* FLD1 to FLDZ, FCHS, FABS */
+			PUT(w, 0xd9, random_percent(w->r, 60) ? 0xe8 + low % 7 : 0xe0 + (low & 1));
+		}
+	}
+}
+
 /* Also overlapping operands, equal ones (pages start out equal), and the other direction. */
 static void put_string(struct writer *w)
 {
@@ -421,7 +465,8 @@ static void put_insn(struct writer *w)
 		unsigned percent;
 		void (*put)(struct writer *w);
 	} kinds[] = {
-		{ 24, put_any_form },  { 16, put_general_form }, { 18, put_memory },
+		{ 22, put_any_form },  { 14, put_general_form }, { 17, put_memory },
+		{ 5, put_x87 },
 		{ 6, put_atomic },     { 4, put_division },      { 4, put_high_byte },
 		{ 2, put_count_loop }, { 7, put_stack },         { 10, put_flags_user },
 		{ 3, put_string },     { 4, put_patchable },     { 2, put_patch },
