@@ -130,6 +130,7 @@ static void release_all(struct dev *dev)
 	irq_release(dev);
 	irq_chip_release_of(dev);
 	isa_dma_release_of(dev);
+	backdoor_release_of(dev);
 	bus_release_all(dev);
 	block_release_of(dev);
 	chardev_release_of(dev);

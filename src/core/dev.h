@@ -184,6 +184,11 @@ struct cpu_registers {
 bool cpu_registers_get(struct dev *dev, struct cpu_registers *registers);
 void cpu_registers_set(struct dev *dev, const struct cpu_registers *registers);
 
+/* VMware's backdoor: who claims it answers the commands that the port itself does not know, by changing
+ * the registers. `backdoor_ask` false: nobody knows it. */
+void backdoor_claim(struct dev *dev, bool (*answer)(struct dev *dev, struct cpu_registers *cpu));
+bool backdoor_ask(struct board *board, struct cpu_registers *cpu);
+
 /*
  * Sleep. The device that knows about it (one per board) claims what may wake the machine, says
  * whether it is asleep, also after a restore, and requests SUSPEND and WAKE.

@@ -95,6 +95,13 @@ void input_release_of(struct dev *dev)
 	}
 }
 
+void input_nudge(struct dev *dev)
+{
+	for (struct input *i = dev->board->input; i; i = i->next)
+		if (i->dev != dev && i->sink->nudge)
+			i->sink->nudge(i->dev);
+}
+
 void input_free(struct board *board)
 {
 	while (board->input)

@@ -15,8 +15,13 @@ struct input_sink {
 	void (*move)(struct dev *dev, int dx, int dy, int dz);
 	void (*place)(struct dev *dev, uint32_t x, uint32_t y);             /* absolute 0-32767 */
 	void (*buttons)(struct dev *dev, unsigned buttons);                 /* BUTTON_* now down */
+	void (*nudge)(struct dev *dev); /* speak, though nothing has changed; or NULL */
 };
 void input_claim(struct dev *dev, const struct input_sink *sink); /* the last one claimed wins */
+
+void input_release_of(struct dev *dev);
+/* For a device whose driver listens to another one: all others' `nudge`. */
+void input_nudge(struct dev *dev);
 
 void input_key(struct board *board, unsigned key, bool down);
 void input_move(struct board *board, int dx, int dy, int dz);

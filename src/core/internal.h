@@ -209,6 +209,8 @@ struct board {
 	struct irq_route irq_routes[IRQ_PINS];
 	bool intr; /* atomic for reading: INTR is high */
 	struct dev *legacy_owner;  /* the HPET in legacy replacement mode */
+	struct dev *backdoor;
+	bool (*backdoor_answer)(struct dev *dev, struct cpu_registers *cpu);
 	struct dev *dma_controller;
 	const struct isa_dma *dma;
 	struct {
@@ -243,6 +245,7 @@ void timers_release(struct dev *dev);
 void irq_release(struct dev *dev);
 void irq_chip_release_of(struct dev *dev);
 bool irq_chips_take(struct board *board, unsigned gsi, bool level); /* false: there are none */
+void backdoor_release_of(struct dev *dev);
 void isa_dma_release_of(struct dev *dev);
 void irq_load(struct dev *dev, uint64_t lines_high);
 void blocks_free(struct board *board);
@@ -259,6 +262,5 @@ void netdev_release_of(struct dev *dev);
 void display_free(struct board *board);
 void display_release_of(struct dev *dev);
 void input_free(struct board *board);
-void input_release_of(struct dev *dev);
 
 #endif

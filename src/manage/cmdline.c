@@ -99,14 +99,15 @@ static int check_accel(const char *list, struct err *err)
 	return 0;
 }
 
-/* "auto" is off: what VMware's port is mostly used for, an absolute pointer, is not behind it. */
-static int vmport_setting(struct options *options, bool *on, struct err *err)
+/* "auto": on if there is somebody behind it, see turn_vmport_on. */
+static int vmport_setting(struct config *config, struct options *options, struct err *err)
 {
 	const char *value = options_get(options, "vmport");
 
-	if (value && !strcmp(value, "auto"))
+	config->vmport_given = value && strcmp(value, "auto");
+	if (!config->vmport_given)
 		return 0;
-	return options_bool(options, "vmport", *on, on, err);
+	return options_bool(options, "vmport", false, &config->pc.vmport, err);
 }
 
 static int opt_machine(struct config *config, const char *name, const char *value,
@@ -148,7 +149,7 @@ static int opt_machine(struct config *config, const char *name, const char *valu
 	if (!error)
 		error = options_bool(&options, "i8042", config->pc.i8042, &config->pc.i8042, err);
 	if (!error)
-		error = vmport_setting(&options, &config->pc.vmport, err);
+		error = vmport_setting(config, &options, err);
 	for (unsigned i = 0; i < ARRAY_LEN(accepted); i++)
 		options_get(&options, accepted[i]);
 	if (!error)

@@ -14,6 +14,7 @@ struct texts {
 };
 
 struct config {
+	bool vmport_given; /* not "auto" */
 	struct pc_options pc;
 	struct vm_options engine;
 	bool kvm_unproved;       /* -accel kvm,prove=off: /dev/kvm as it is */

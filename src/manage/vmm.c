@@ -94,6 +94,21 @@ static int add_fw_cfg(struct vmm *vmm, const char *row, struct err *err)
 	return error;
 }
 
+/* A mouse behind the backdoor needs the port, which nobody else does. */
+static int turn_vmport_on(struct config *config, struct err *err)
+{
+	for (unsigned i = 0; i < config->devices.count; i++) {
+		const char *name = config->devices.list[i];
+
+		if (strncmp(name, "vmmouse", 7) || (name[7] && name[7] != ','))
+			continue;
+		if (config->vmport_given && !config->pc.vmport)
+			return fail(err, EINVAL, "-device vmmouse needs VMware's port; take vmport=off away");
+		config->pc.vmport = true;
+	}
+	return 0;
+}
+
 static int populate(struct vmm *vmm, struct err *err)
 {
 	struct config *config = vmm->config;
@@ -104,6 +119,8 @@ static int populate(struct vmm *vmm, struct err *err)
 		error = drives_open(config, vmm->board, err);
 	if (!error)
 		error = devices_prepare(config, vmm->board, vmm->loop, err);
+	if (!error)
+		error = turn_vmport_on(config, err);
 	if (!error)
 		error = pc_build(vmm->board, &config->pc, err);
 	if (!error)

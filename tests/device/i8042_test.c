@@ -199,6 +199,54 @@ static void the_output_port_has_the_a20_gate(void)
 	rig_free(rig);
 }
 
+static uint32_t backdoor(struct rig *rig, uint16_t command, uint32_t argument,
+			 struct cpu_registers *cpu)
+{
+	*cpu = (struct cpu_registers){ .rax = 0x564d5868, .rbx = argument, .rcx = command };
+	CHECK(backdoor_ask(rig_board(rig), cpu));
+	return (uint32_t)cpu->rax;
+}
+
+/* What Linux's driver does. */
+static void vmmouse_places_the_pointer(void)
+{
+	struct rig *rig = make();
+	struct board *board = rig_board(rig);
+	struct cpu_registers cpu;
+
+	rig_add(rig, &vmmouse_class, NULL, "");
+	command(rig, 0xd4);
+	data(rig, 0xf4);
+	CHECK_EQ(next(rig), 0xfa);
+	CHECK(!input_wants_absolute(board));
+	backdoor(rig, 41, 0x45414552, &cpu);
+	CHECK_EQ(backdoor(rig, 40, 0, &cpu), 1);
+	CHECK_EQ(backdoor(rig, 39, 1, &cpu), 0x3442554a);
+	backdoor(rig, 41, 0x53424152, &cpu);
+	CHECK(input_wants_absolute(board));
+	input_place(board, 16384, 32767);
+	CHECK_EQ(next(rig), 8); /* the PS/2 mouse calls */
+	CHECK_EQ(next(rig), 0);
+	CHECK_EQ(next(rig), 0);
+	input_buttons(board, BUTTON_RIGHT);
+	input_move(board, 0, 0, -1);
+	CHECK_EQ(backdoor(rig, 40, 0, &cpu), 12);
+	CHECK_EQ(backdoor(rig, 39, 4, &cpu), 0);
+	CHECK_EQ(cpu.rbx, 32768);
+	CHECK_EQ(cpu.rcx, 65534);
+	CHECK_EQ(backdoor(rig, 39, 4, &cpu), 0x10);
+	backdoor(rig, 39, 4, &cpu);
+	CHECK_EQ((uint32_t)cpu.rdx, UINT32_MAX);
+	for (unsigned i = 0; i < 1000; i++)
+		input_place(board, i, i);
+	CHECK_EQ(backdoor(rig, 40, 0, &cpu), 256);
+	backdoor(rig, 39, 5, &cpu); /* more than registers hold */
+	CHECK_EQ(backdoor(rig, 40, 0, &cpu), 0xffff0000);
+	rig_reset(rig);
+	CHECK(!input_wants_absolute(board));
+	rig_free(rig);
+}
+
 /* CVE-2017-16845: indices of the queues from a snapshot. */
 static void damaged_queues_are_refused(void)
 {
@@ -231,6 +279,7 @@ int main(void)
 	far_moves_go_out_in_pieces();
 	reset_lines_reset_the_board();
 	the_output_port_has_the_a20_gate();
+	vmmouse_places_the_pointer();
 	damaged_queues_are_refused();
 	puts("i8042: ok");
 	return 0;

@@ -112,13 +112,20 @@ static uint64_t do_input(struct rig *rig, const struct step *s)
 /* What processors and lines do to interrupt controllers, where the board has them. */
 static uint64_t do_interrupt(struct rig *rig, const struct step *s)
 {
-	switch (s->extra % 3) {
+	static const uint32_t requests[] = { 0x45414552, 0x4c455252, 0x53424152, 0xf5 };
+	struct cpu_registers cpu = { 0 };
+
+	switch (s->extra % 4) {
 	case 0:
 		irq_chips_take(rig->board, s->offset % 24, s->value & 1);
 		return 0;
 	case 1:
 		board_eoi(rig->board, (uint8_t)s->value);
 		return 0;
+	case 2:
+		cpu.rcx = s->offset % 8 ? 39 + s->offset % 3 : s->value; /* mostly known ones */
+		cpu.rbx = s->value % 2 ? s->value % 6 : requests[s->value / 2 % 4];
+		return backdoor_ask(rig->board, &cpu) ? cpu.rax ^ cpu.rbx << 8 ^ cpu.rcx << 16 : 1;
 	default:
 		return (uint64_t)board_take_intr(rig->board);
 	}

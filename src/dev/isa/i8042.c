@@ -363,10 +363,17 @@ static void on_buttons(struct dev *dev, unsigned buttons)
 	update(to_i8042(dev));
 }
 
+static void on_nudge(struct dev *dev)
+{
+	ps2_mouse_nudge(&to_i8042(dev)->mouse);
+	update(to_i8042(dev));
+}
+
 static const struct input_sink i8042_sink = {
 	.key = on_key,
 	.move = on_move,
 	.buttons = on_buttons,
+	.nudge = on_nudge,
 };
 
 static int i8042_attach(struct dev *dev, struct err *err)

@@ -38,6 +38,7 @@ void ps2_keyboard_key(struct ps2_keyboard *k, unsigned key, bool down);
 void ps2_mouse_reset(struct ps2_mouse *m);
 void ps2_mouse_write(struct ps2_mouse *m, uint8_t byte);
 void ps2_mouse_move(struct ps2_mouse *m, int dx, int dy, int dz);
+void ps2_mouse_nudge(struct ps2_mouse *mouse); /* a packet without movement */
 void ps2_mouse_buttons(struct ps2_mouse *m, unsigned buttons);
 
 /* The oldest byte; false: none. */

@@ -120,6 +120,12 @@ void ps2_mouse_move(struct ps2_mouse *m, int dx, int dy, int dz)
 	report(m);
 }
 
+void ps2_mouse_nudge(struct ps2_mouse *m)
+{
+	m->changed = true;
+	report(m);
+}
+
 void ps2_mouse_buttons(struct ps2_mouse *m, unsigned buttons)
 {
 	m->changed |= m->buttons != (buttons & 31);

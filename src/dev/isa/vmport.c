@@ -7,7 +7,8 @@
  * an unknown command, which leaves the registers alone.
  *
  * Manual: open-vm-tools, lib/include/backdoor_def.h.
- * Not modelled: all commands but "get version" (the pointer, the clock, RPC at 0x5659, ...).
+ * Not modelled: all commands but "get version" and the pointer's (vmmouse.c): the clock, RPC at
+ * 0x5659, ...
  */
 #include "core/dev.h"
 
@@ -38,6 +39,11 @@ static uint64_t vmport_read(struct dev *dev, uint64_t offset, unsigned size)
 	if (offset || size != 4 || !cpu_registers_get(dev, &cpu) ||
 	    (uint32_t)cpu.rax != MAGIC)
 		return read_as_ones(dev, offset, size);
+	if (backdoor_ask(dev->board, &cpu)) {
+		to_vmport(dev)->calls++;
+		cpu_registers_set(dev, &cpu);
+		return (uint32_t)cpu.rax;
+	}
 	if ((uint16_t)cpu.rcx != GET_VERSION) {
 		guest_error(dev, "command %u is not modelled", (unsigned)(uint16_t)cpu.rcx);
 		return read_as_ones(dev, offset, size);
