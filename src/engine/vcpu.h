@@ -300,6 +300,9 @@ struct vcpu {
 	struct jit *jit;             /* NULL: interpreter only */
 	uint64_t jit_flags, jit_scratch;
 	struct jump_entry *jit_jump;
+	/* Of each half of the addresses: code_epoch and mode, what known ways between blocks hold for. */
+	uint64_t jit_key[2];
+	uint64_t jit_returns, jit_returns_end; /* translated code's part of the host stack */
 	struct jit_link *jit_link;   /* the exit last taken, if it can be linked */
 	uint32_t jit_epoch;          /* raised by jit_flush: older translations are gone */
 	/* enum vector_level: of the guest's vector registers now in the host's (xsave is stale then);
@@ -315,6 +318,39 @@ struct vcpu {
 		count_exits[64]; /* vector, EVENT_*, KVM_EXIT_* */
 	uint64_t count_pauses;
 };
+
+/* After a change of mode or code_epoch. */
+static inline void jit_key_update(struct vcpu *c)
+{
+	for (unsigned half = 0; half < 2; half++)
+		c->jit_key[half] = c->code_epoch[half] << 10 | c->mode;
+}
+
+/*
+ * VCPU_KICK: a byte of kvm_run's padding, behind immediate_exit so that translated code sees both at
+ * once. Whoever sets `requests`, or changes code that others may be running, sets it afterwards.
+ */
+enum { VCPU_KICK = offsetof(struct kvm_run, immediate_exit) + 1 };
+
+static inline void vcpu_kick(struct vcpu *c)
+{
+	__atomic_store_n((uint8_t *)c->run + VCPU_KICK, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline bool vcpu_is_kicked(const struct vcpu *c)
+{
+	return __atomic_load_n((uint8_t *)c->run + VCPU_KICK, __ATOMIC_RELAXED);
+}
+
+/* By the vCPU itself. False: there are requests. */
+static inline bool vcpu_take_kick(struct vcpu *c)
+{
+	__atomic_store_n((uint8_t *)c->run + VCPU_KICK, 0, __ATOMIC_SEQ_CST);
+	if (likely(!__atomic_load_n(&c->requests, __ATOMIC_SEQ_CST)))
+		return true;
+	vcpu_kick(c);
+	return false;
+}
 
 /* Thread-safe: sets request bits and wakes or interrupts the vCPU. */
 void vcpu_request(struct vcpu *c, uint32_t bits);

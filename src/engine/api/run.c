@@ -26,8 +26,7 @@
 
 enum { SIGNAL_POLL_NS = 1000000, SLEEP_POLL_NS = 2000000 };
 
-/* The first word of kvm_run: request_interrupt_window, immediate_exit, and two bytes of padding
- * that count wake-ups. */
+/* The first word of kvm_run: request_interrupt_window, immediate_exit, VCPU_KICK, padding. */
 static uint32_t *sleep_word(struct vcpu *c)
 {
 	_Static_assert(offsetof(struct kvm_run, immediate_exit) == 1, "in the first word");
@@ -37,10 +36,9 @@ static uint32_t *sleep_word(struct vcpu *c)
 void vcpu_request(struct vcpu *c, uint32_t bits)
 {
 	__atomic_fetch_or(&c->requests, bits, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&c->sleeping, __ATOMIC_SEQ_CST))
-		return;
-	__atomic_fetch_add((uint16_t *)sleep_word(c) + 1, 1, __ATOMIC_SEQ_CST);
-	port_wake(sleep_word(c));
+	vcpu_kick(c);
+	if (__atomic_load_n(&c->sleeping, __ATOMIC_SEQ_CST))
+		port_wake(sleep_word(c));
 }
 
 void run_on_signal_timer(void *vcpu)
@@ -74,6 +72,7 @@ static int sleep_until_event(struct vcpu *c)
 	vcpu_leave(c);
 	/* Pairs with vcpu_request(): it sets `requests`, then looks at `sleeping`. */
 	__atomic_store_n(&c->sleeping, 1, __ATOMIC_SEQ_CST);
+	(void)vcpu_take_kick(c); /* the next one changes the word */
 	word = __atomic_load_n(sleep_word(c), __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&c->requests, __ATOMIC_SEQ_CST) && !must_leave(c))
 		result = port_wait(sleep_word(c), word, deadline);

@@ -91,6 +91,7 @@ void interp_use_space(struct vcpu *c)
 		c->code_epoch[1] = ++c->blocks->last_epoch;
 	}
 	c->code_epoch[0] = c->space->code_epoch;
+	jit_key_update(c);
 }
 
 void interp_flush_lookup_space(struct vcpu *c)

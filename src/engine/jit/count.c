@@ -30,7 +30,7 @@ void jit_count_back(struct vcpu *c)
 		way = BACK_LINK;
 	else if (__atomic_load_n(&c->requests, __ATOMIC_RELAXED) || c->run->immediate_exit)
 		way = BACK_REQUEST;
-	else if (known->rip == c->rip && known->epoch == c->code_epoch[code_half(c, c->rip)])
+	else if (known->rip == c->rip && known->key == c->jit_key[code_half(c, c->rip)])
 		way = BACK_CHECK;
 	c->jit->counters.back[way]++;
 }

@@ -195,6 +195,20 @@ void emit_pop(struct emitter *e, struct host_memory m)
 	emit_mem(e, GENERAL(0x8f, 4), 0, m);
 }
 
+void emit_push_reg(struct emitter *e, unsigned reg)
+{
+	if (reg > 7)
+		emit_u8(e, 0x41);
+	emit_u8(e, 0x50 | (reg & 7));
+}
+
+void emit_pop_reg(struct emitter *e, unsigned reg)
+{
+	if (reg > 7)
+		emit_u8(e, 0x41);
+	emit_u8(e, 0x58 | (reg & 7));
+}
+
 void emit_push_flags_to(struct emitter *e, struct host_memory m)
 {
 	emit_u8(e, 0x9c);
@@ -229,6 +243,22 @@ uint8_t *emit_jcc(struct emitter *e, enum condition cc)
 uint8_t *emit_jmp(struct emitter *e)
 {
 	emit_u8(e, 0xe9);
+	emit_u32(e, 0);
+	return e->out - 4;
+}
+
+uint8_t *emit_call_forward(struct emitter *e)
+{
+	emit_u8(e, 0xe8);
+	emit_u32(e, 0);
+	return e->out - 4;
+}
+
+uint8_t *emit_lea_forward(struct emitter *e, unsigned to)
+{
+	emit_u8(e, 0x48 | (to > 7) << 2);
+	emit_u8(e, 0x8d);
+	emit_u8(e, (to & 7) << 3 | 5);
 	emit_u32(e, 0);
 	return e->out - 4;
 }

@@ -89,10 +89,14 @@ void emit_push_flags_to(struct emitter *e, struct host_memory m); /* PUSHF, POP 
 void emit_load_status(struct emitter *e, struct host_memory m, unsigned temp);
 void emit_push(struct emitter *e, struct host_memory m); /* 8 bytes */
 void emit_pop(struct emitter *e, struct host_memory m);
+void emit_push_reg(struct emitter *e, unsigned reg);
+void emit_pop_reg(struct emitter *e, unsigned reg);
 
 /* Branches. A forward jump returns its place for emit_land(). */
 uint8_t *emit_jcc(struct emitter *e, enum condition cc);
 uint8_t *emit_jmp(struct emitter *e);
+uint8_t *emit_call_forward(struct emitter *e);
+uint8_t *emit_lea_forward(struct emitter *e, unsigned to);
 void emit_land(struct emitter *e, uint8_t *place);            /* the jump leads here */
 void emit_jmp_to(struct emitter *e, const uint8_t *run);      /* absolute run address */
 void emit_call_to(struct emitter *e, const void *function);   /* through RAX */

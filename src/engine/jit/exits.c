@@ -1,29 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
- * Ends of blocks: links within a page, and the table of recent targets for everything else.
+ * Ends of blocks.
+ *
+ * A jump within the page leads to the other block itself once that has been found (jit_arrived). One
+ * to another page does too, as long as linear addresses and the mode mean what they did then: the
+ * link's key is compared. Everything else goes through a table of recent targets.
  */
 #include "engine/jit/internal.h"
 
-static struct host_memory epoch_for(const struct translator *t)
+static struct host_memory key_for(const struct translator *t)
 {
-	/* Whoever is in one half of the addresses mostly stays there; else the epoch never fits. */
-	return code_half(t->c, t->source->rip) ? GS(code_epoch[1]) : GS(code_epoch[0]);
+	/* Whoever is in one half of the addresses mostly stays there; else the key never fits. */
+	return code_half(t->c, t->source->rip) ? GS(jit_key[1]) : GS(jit_key[0]);
 }
 
 /* T0: the entry of the table of targets, T1: the target, which it still is after a miss. */
-static void jump_through_table(struct translator *t, uint8_t *miss[2])
+static void jump_through_table(struct translator *t)
 {
+	uint8_t *other, *stale;
+
 	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, rip)));
-	miss[0] = emit_jcc(&t->e, CC_NE);
-	emit_store(&t->e, 8, GS(rip), T1);
-	emit_load(&t->e, 8, T1, epoch_for(t));
-	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, epoch)));
-	miss[1] = emit_jcc(&t->e, CC_NE);
+	other = emit_jcc(&t->e, CC_NE);
+	emit_load(&t->e, 8, T1, key_for(t));
+	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, key)));
+	stale = emit_jcc(&t->e, CC_NE);
 	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4,
 		 at_register(T0, offsetof(struct jump_entry, code)));
-	emit_land(&t->e, miss[0]);
-	emit_store(&t->e, 8, GS(rip), T1);
-	emit_land(&t->e, miss[1]);
+	emit_land(&t->e, stale);
+	emit_load(&t->e, 8, T1, at_register(T0, offsetof(struct jump_entry, rip)));
+	emit_land(&t->e, other);
 }
 
 /* T1 is no canonical address: the interpreter takes the branch, which faults. T0 is overwritten. */
@@ -45,7 +50,7 @@ static void check_canonical(struct translator *t, int32_t moved)
 	struct slow_path *s = &t->slow[t->slow_count];
 	uint8_t *fine;
 
-	emit_load(&t->e, 8, T0, GS(rip));
+	emit_mov(&t->e, 8, T0, T1);
 	emit_shift(&t->e, SHIFT_SAR, 8, T0, 47);
 	emit_alu_imm(&t->e, ALU_ADD, 8, T0, 1);
 	emit_alu_imm(&t->e, ALU_CMP, 8, T0, 1);
@@ -57,8 +62,6 @@ static void check_canonical(struct translator *t, int32_t moved)
 
 void exit_indirect(struct translator *t, int32_t moved)
 {
-	uint8_t *miss[2];
-
 	need_flags_in_memory(t);
 	t->flags_in_host = false;
 	_Static_assert(sizeof(struct jump_entry) == 32, "scaled by 32 below");
@@ -66,46 +69,162 @@ void exit_indirect(struct translator *t, int32_t moved)
 	emit_shift(&t->e, SHIFT_SHR, 4, T0, 32 - JUMP_BITS - 5);
 	emit_alu_imm(&t->e, ALU_AND, 4, T0, ~31);
 	emit_alu(&t->e, ALU_ADD, 8, T0, GS(jit_jump));
-	jump_through_table(t, miss);
+	jump_through_table(t);
 	if (moved >= 0)
 		check_canonical(t, moved);
 	emit_jmp_to(&t->e, t->jit->leave_rip);
 }
 
-/* To another page, which may be elsewhere next time. */
-static void exit_far(struct translator *t, uint64_t target)
+/* To a known target without a link of its own. */
+static void exit_by_table(struct translator *t, uint64_t target)
 {
-	uint8_t *miss[2];
-
-	need_flags_in_memory(t);
-	t->flags_in_host = false;
 	emit_mov_imm(&t->e, T1, target);
 	emit_mov_imm(&t->e, T0, (uintptr_t)&t->jit->jump[jump_index(target)]);
-	jump_through_table(t, miss);
-	emit_jmp_to(&t->e, t->jit->leave_rip);
+	jump_through_table(t);
+}
+
+static struct jit_link *new_link(struct translator *t, uint64_t target, bool is_far)
+{
+	struct jit_link *link = &t->block->link[t->links++];
+
+	*link = (struct jit_link){ .target = target,
+				   .page_code = t->source->page_code,
+				   .flags_in_host = t->flags_in_host,
+				   .is_far = is_far,
+				   .vectors = t->vectors,
+				   .forward = target > t->source->rip + t->insn_start };
+	return link;
+}
+
+static struct link_stub *new_stub(struct translator *t, struct jit_link *link)
+{
+	struct link_stub *stub = &t->stub[t->stubs++];
+
+	*stub = (struct link_stub){ .link = link,
+				    .push_flags = t->flags_in_host && !t->flags_in_memory };
+	return stub;
+}
+
+/* To another page, which may be elsewhere next time. Flags are in memory. */
+static void exit_far(struct translator *t, uint64_t target)
+{
+	struct jit_link *link = new_link(t, target, true);
+	struct link_stub *stub;
+
+	emit_load(&t->e, 8, T0, at_pointer(t, &link->key, T0));
+	emit_alu(&t->e, ALU_CMP, 8, T0, key_for(t));
+	stub = new_stub(t, link);
+	stub->stale = emit_jcc(&t->e, CC_NE);
+	stub->place = link->place = emit_jmp(&t->e);
+}
+
+static bool on_page(const struct translator *t, uint64_t target)
+{
+	return !((t->source->rip ^ target) & PAGE_MASK);
 }
 
 void exit_direct(struct translator *t, uint64_t target)
 {
-	uint64_t from = t->source->rip;
-	bool same_page = (from & PAGE_MASK) == (target & PAGE_MASK);
-	struct jit_link *link = &t->block->link[t->links];
-	uint8_t *place;
+	if (t->links < MAX_LINKS && on_page(t, target)) {
+		struct jit_link *link = new_link(t, target, false);
 
-	if (!same_page || t->links == MAX_LINKS) {
-		exit_far(t, target);
+		new_stub(t, link)->place = link->place = emit_jmp(&t->e);
 		return;
 	}
-	*link = (struct jit_link){ .target = target,
-				   .page_code = t->source->page_code,
-				   .flags_in_host = t->flags_in_host,
-				   .forward = target > from + t->insn_start };
-	place = emit_jmp(&t->e);
-	emit_land(&t->e, place); /* until it is linked it falls through */
-	link->place = place;
 	need_flags_in_memory(t);
-	emit_mov_imm(&t->e, T0, (uintptr_t)link);
-	emit_mov_imm(&t->e, T1, target);
-	emit_jmp_to(&t->e, t->jit->leave);
-	t->links++;
+	t->flags_in_host = false;
+	if (t->links < MAX_LINKS) {
+		exit_far(t, target);
+	} else {
+		exit_by_table(t, target);
+		emit_jmp_to(&t->e, t->jit->leave_rip);
+	}
+}
+
+void exit_if(struct translator *t, enum condition condition, uint64_t target)
+{
+	bool in_host = t->flags_in_host, in_memory = t->flags_in_memory;
+	uint8_t *taken = emit_jcc(&t->e, condition);
+
+	if (t->links < MAX_LINKS && on_page(t, target)) {
+		struct jit_link *link = new_link(t, target, false);
+
+		new_stub(t, link)->place = link->place = taken;
+		return;
+	}
+	t->far_jump = (struct far_jump){ .from = taken, .target = target, .in_host = in_host,
+					 .in_memory = in_memory };
+}
+
+/* The conditional jump to another page, which exit_if() has left for later. */
+static void emit_far_jump(struct translator *t)
+{
+	const struct far_jump *far = &t->far_jump;
+
+	if (!far->from)
+		return;
+	emit_land(&t->e, far->from);
+	t->flags_in_host = far->in_host;
+	t->flags_in_memory = far->in_memory;
+	exit_direct(t, far->target);
+}
+
+void exits_emit(struct translator *t)
+{
+	emit_far_jump(t);
+	for (unsigned n = 0; n < t->stubs; n++) {
+		const struct link_stub *stub = &t->stub[n];
+
+		emit_land(&t->e, stub->place); /* until it is linked */
+		if (stub->stale)
+			emit_land(&t->e, stub->stale);
+		if (stub->push_flags)
+			emit_push_flags_to(&t->e, GS(jit_flags));
+		if (stub->link->is_far)
+			exit_by_table(t, stub->link->target);
+		else
+			emit_mov_imm(&t->e, T1, stub->link->target);
+		emit_mov_imm(&t->e, T0, (uintptr_t)stub->link);
+		emit_jmp_to(&t->e, t->jit->leave);
+	}
+}
+
+/*
+ * The way back of a call is on the host's stack, the guest's RIP beside the host's, so that the
+ * return is predicted as such: see RET in native_branch.c. Whoever leaves translated code drops all.
+ */
+void remember_return(struct translator *t, uint64_t back)
+{
+	enum vector_level vectors = t->vectors;
+	uint8_t *room, *call;
+
+	emit_alu(&t->e, ALU_CMP, 8, H_RSP, GS(jit_returns_end));
+	room = emit_jcc(&t->e, CC_A);
+	emit_load(&t->e, 8, H_RSP, GS(jit_returns));
+	emit_land(&t->e, room);
+	emit_mov_imm(&t->e, T0, back);
+	emit_push_reg(&t->e, T0);
+	call = emit_call_forward(&t->e);
+	emit_lea(&t->e, 8, H_RSP, at_register(H_RSP, 8));
+	t->vectors = VECTORS_NONE;
+	exit_direct(t, back);
+	t->vectors = vectors;
+	emit_land(&t->e, call);
+}
+
+/*
+ * T1 has the target. EFLAGS are clobbered, and T0. The last entry holds no canonical address; should
+ * it be what the guest returns to, then its host address is that of a jump through T0.
+ */
+void return_to_remembered(struct translator *t)
+{
+	uint8_t *other, *place;
+
+	place = emit_lea_forward(&t->e, T0);
+	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(H_RSP, 8));
+	other = emit_jcc(&t->e, CC_NE);
+	emit_u8(&t->e, 0xc3);
+	emit_land(&t->e, other);
+	emit_land(&t->e, place);
+	emit_load(&t->e, 8, H_RSP, GS(jit_returns));
 }

@@ -16,7 +16,7 @@
 
 #define GS(member) at_gs(offsetof(struct vcpu, member))
 
-enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, JUMP_BITS = 16,
+enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, RETURNS = 512, JUMP_BITS = 16,
        JUMP_ENTRIES = 1 << JUMP_BITS, CACHE_BYTES = 128 << 20,
        MAX_BLOCKS = 1 << 19, MAX_SINGLES = 1 << 20, MAX_LINKS = 2, NOT_LINKED = 0,
        ROOM_FOR_ONE = 24 << 10, MAX_LEAVES = 96,
@@ -38,6 +38,9 @@ struct jit_link {
 	const uint32_t *page_code; /* of the block it leaves */
 	bool flags_in_host;
 	bool forward; /* towards higher addresses: no loop can consist of such exits alone */
+	bool is_far;  /* to another page; good while vcpu.jit_key is what it was */
+	enum vector_level vectors; /* in the host's certainly */
+	uint64_t key;
 };
 
 struct jit_block {
@@ -45,17 +48,19 @@ struct jit_block {
 	uint32_t mode, stamp;
 	const uint32_t *page_code;
 	enum vector_level vectors;  /* what it needs of the vector registers in the host's */
-	const uint8_t *entry_plain; /* flags not needed, checks not due: forward jumps; or NULL */
-	const uint8_t *entry;       /* flags in vcpu.jit_flags if needed at all */
-	const uint8_t *entry_flags; /* flags in EFLAGS */
-	const uint8_t *entry_any;   /* from the jump table: checks the mode */
+	bool needs_flags;           /* some status flags, on entry */
+	/* Where to go in, each falling into the next: from anywhere, with the right mode and linear
+	 * address; from the same page; with vector registers there; and with no need to look whether
+	 * somebody wants the vCPU. Flags are in vcpu.jit_flags if they are needed. */
+	const uint8_t *entry_any, *entry, *entry_vectors, *entry_forward;
+	const uint8_t *entry_flags; /* as `entry`; flags are in EFLAGS */
 	struct jit_link link[MAX_LINKS];
 };
 
 struct jump_entry {
-	uint64_t rip, epoch; /* good in that epoch of vcpu.code_epoch */
+	uint64_t rip, key; /* good while vcpu.jit_key is that */
 	const uint8_t *code;
-	uint64_t unused;     /* 32 bytes in all */
+	uint64_t unused;   /* 32 bytes in all */
 };
 
 struct jit {
@@ -94,10 +99,21 @@ struct translator {
 	unsigned links, insn_start;
 	bool x87_checked; /* x87 instructions may simply run here */
 	uint64_t x87_rip; /* of one that ran, not in the vCPU yet; 0: none */
+	/* Out-of-line pieces of exits. */
+	struct link_stub {
+		struct jit_link *link;
+		uint8_t *place, *stale; /* jumps that lead here */
+		bool push_flags;
+	} stub[MAX_LINKS];
+	unsigned stubs;
+	struct far_jump {
+		uint8_t *from; /* NULL: there is none */
+		uint64_t target;
+		bool in_host, in_memory;
+	} far_jump;
 	uint8_t *leave[8]; /* jumps of the entry's checks */
 	unsigned leaves;
-	uint8_t *vectors_missing; /* the entry's jump, and where it comes back */
-	const uint8_t *vectors_there;
+	uint8_t *vectors_missing; /* the entry's jump */
 	struct slow_path *slow;
 	unsigned slow_count;
 };
@@ -173,6 +189,11 @@ uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t
 
 /* exits.c: ends of blocks. */
 void exit_direct(struct translator *t, uint64_t target);
+void exit_if(struct translator *t, enum condition condition, uint64_t target); /* once in a block */
+void exits_emit(struct translator *t); /* what is out of line */
+/* Around calls: behind the push, before the jump. And at returns, before exit_indirect(). */
+void remember_return(struct translator *t, uint64_t back);
+void return_to_remembered(struct translator *t);
 void need_canonical(struct translator *t); /* T1 */
 /* Target in T1. If it is not canonical the interpreter shall see RSP as it was before `moved`;
  * negative: it is known to be. */

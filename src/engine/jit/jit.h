@@ -6,11 +6,12 @@
  * Guest registers live in the host's (internal.h has the map; vectors.c), flags in the host's EFLAGS or, while
  * something of ours needs those, in vcpu.jit_flags. Data goes through the vCPU's TLB by an inline
  * check. Whatever is not translated, and every access that misses, is done by the interpreter's
- * handler for that one instruction. Blocks jump to each other directly within a page, and through a
- * table of recent targets elsewhere.
+ * handler for that one instruction. Blocks jump to each other directly; returns are the host's own,
+ * indirect jumps go through a table of recent targets (exits.c).
  *
  * A translation is for one linear RIP and mode, and good while its page's code number is what it was
- * (vm.h, memslot.code): every entry into a block checks that, and vcpu.requests.
+ * (vm.h, memslot.code): who comes from another page checks that. Whoever raises the number kicks all
+ * vCPUs out of translated code, so that within a page nobody has to look.
  *
  * Inexact in one way: status flags that the following code overwrites before reading may be stale
  * when a memory access or a division in between faults, or changes that very code.

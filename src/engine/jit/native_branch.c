@@ -8,17 +8,9 @@
 
 static void jump_if(struct translator *t, const struct insn *i, unsigned condition)
 {
-	bool in_memory;
-	uint8_t *taken;
-
 	need_flags_in_host(t);
-	in_memory = t->flags_in_memory;
-	taken = emit_jcc(&t->e, condition);
+	exit_if(t, condition, branch_target(t, i->imm));
 	exit_direct(t, insn_end(t, i));
-	emit_land(&t->e, taken);
-	t->flags_in_host = true;
-	t->flags_in_memory = in_memory;
-	exit_direct(t, branch_target(t, i->imm));
 }
 
 static void push_return(struct translator *t, const struct insn *i)
@@ -51,6 +43,13 @@ static void load_target(struct translator *t, const struct insn *i)
 	}
 }
 
+static void call_indirect(struct translator *t, const struct insn *i)
+{
+	remember_return(t, insn_end(t, i));
+	emit_load(&t->e, 8, T1, GS(jit_scratch));
+	exit_indirect(t, -(int32_t)t->word);
+}
+
 static bool indirect(struct translator *t, const struct insn *i)
 {
 	unsigned n = i->modrm >> 3 & 7;
@@ -62,9 +61,11 @@ static bool indirect(struct translator *t, const struct insn *i)
 		need_canonical(t); /* before anything is pushed */
 		emit_store(&t->e, 8, GS(jit_scratch), T1);
 		push_return(t, i);
-		emit_load(&t->e, 8, T1, GS(jit_scratch));
 	}
-	exit_indirect(t, n == 2 ? -(int32_t)t->word : 0);
+	if (n == 2)
+		call_indirect(t, i);
+	else
+		exit_indirect(t, 0);
 	return true;
 }
 
@@ -75,6 +76,7 @@ static void return_near(struct translator *t, const struct insn *i, unsigned ext
 	host_address_of_stack(t, i, 0, t->word, false);
 	emit_load(&t->e, t->word, T1, at_register(T0, 0));
 	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, bytes));
+	return_to_remembered(t);
 	exit_indirect(t, bytes);
 }
 
@@ -102,6 +104,7 @@ bool native_branch(struct translator *t, const struct insn *i, const struct op_i
 		return native_loop(t, i, info->opcode);
 	case 0xe8:
 		push_return(t, i);
+		remember_return(t, insn_end(t, i));
 		exit_direct(t, branch_target(t, i->imm));
 		return true;
 	case 0xe9:

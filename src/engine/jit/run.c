@@ -20,6 +20,8 @@ static const uint8_t saved_registers[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_
 /* One instruction by the interpreter's handler. True: leave translated code, RIP is in the vCPU. */
 static int run_single(struct vcpu *c, struct jit_single *single)
 {
+	const uint64_t keys[2] = { c->jit_key[0], c->jit_key[1] };
+
 	c->gpr[GPR_BLOCK] = single->block_rip;
 	c->insn = single->insn;
 	flags_load_status(c, (uint32_t)c->jit_flags);
@@ -30,6 +32,11 @@ static int run_single(struct vcpu *c, struct jit_single *single)
 	c->jit_stop = true; /* unless it gets to the instruction behind it */
 	single->insn->exec(c, single->insn);
 	c->jit_flags = flags_status(c);
+	/* Somebody wants us, or known ways do not lead where they did. */
+	if (!c->jit_stop && (vcpu_is_kicked(c) || c->jit_key[0] != keys[0] || c->jit_key[1] != keys[1])) {
+		c->rip = next_rip(c, single->insn);
+		c->jit_stop = true;
+	}
 	return c->jit_stop;
 }
 
@@ -57,21 +64,23 @@ static void emit_stack(struct emitter *e, int32_t bytes)
 	emit_lea(e, 8, H_RSP, at_register(H_RSP, bytes));
 }
 
-static void emit_push_pop(struct emitter *e, unsigned opcode, unsigned reg)
-{
-	if (reg > 7)
-		emit_u8(e, 0x41);
-	emit_u8(e, opcode | (reg & 7));
-}
-
 /* Translated code runs with RSP a multiple of 16, so that a call from it and one more word align. */
 static const uint8_t *emit_enter(struct emitter *e)
 {
-	const uint8_t *at = emit_here(e);
+	const uint8_t *nowhere = emit_here(e), *at;
 
+	emit_jmp_reg(e, T0);
+	at = emit_here(e);
 	for (unsigned n = 0; n < ARRAY_LEN(saved_registers); n++)
-		emit_push_pop(e, 0x50, saved_registers[n]);
+		emit_push_reg(e, saved_registers[n]);
 	emit_stack(e, -8);
+	emit_mov_imm(e, T1, 1ull << 63); /* see return_to_remembered() */
+	emit_push_reg(e, T1);
+	emit_mov_imm(e, T1, (uintptr_t)nowhere);
+	emit_push_reg(e, T1);
+	emit_store(e, 8, GS(jit_returns), H_RSP);
+	emit_lea(e, 8, T1, at_register(H_RSP, -16 * RETURNS));
+	emit_store(e, 8, GS(jit_returns_end), T1);
 	emit_mov(e, 8, T0, H_RSI);
 	emit_reload(e);
 	emit_jmp_reg(e, T0);
@@ -115,18 +124,19 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	vectors_emit_thunks(jit, e);
 	jit->enter = emit_enter(e);
 	leave_spilled = emit_here(e);
-	emit_stack(e, 8);
+	emit_load(e, 8, H_RSP, GS(jit_returns));
+	emit_stack(e, 16 + 8);
 	for (unsigned n = ARRAY_LEN(saved_registers); n-- > 0;)
-		emit_push_pop(e, 0x58, saved_registers[n]);
+		emit_pop_reg(e, saved_registers[n]);
 	emit_u8(e, 0xc3);
 
 	jit->leave = emit_here(e); /* T0: the link, T1: its target */
 	emit_store(e, 8, GS(jit_link), T0);
-	emit_store(e, 8, GS(rip), T1);
 	spill = emit_jmp(e);
-	jit->leave_rip = emit_here(e);
+	jit->leave_rip = emit_here(e); /* T1: RIP */
 	emit_store_imm(e, 8, GS(jit_link), 0);
 	emit_land(e, spill);
+	emit_store(e, 8, GS(rip), T1);
 	emit_call_run(e, jit->vectors_spill);
 	emit_spill(e);
 	emit_jmp_to(e, leave_spilled);
@@ -145,7 +155,6 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	emit_reload(e);
 	emit_u8(e, 0xc3);
 	emit_land(e, stop);
-	emit_stack(e, 8); /* the return address */
 	emit_store_imm(e, 8, GS(jit_link), 0);
 	emit_jmp_to(e, leave_spilled);
 }
@@ -225,6 +234,8 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 {
 	struct jit *jit = c->jit;
 
+	if (vcpu_is_kicked(c) && !vcpu_take_kick(c))
+		return;
 	jit->counters.runs++;
 	c->jit_stop = false;
 	c->jit_flags = flags_status(c);
@@ -236,6 +247,18 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 	jit_count_back(c);
 }
 
+/* Whoever is in one block of a page was led to the right page: the other is there too. */
+static const uint8_t *entry_for(const struct jit_link *link, const struct jit_block *block)
+{
+	if (link->is_far)
+		return block->entry_any;
+	if (link->flags_in_host && block->needs_flags)
+		return block->entry_flags;
+	if (link->vectors < block->vectors)
+		return block->entry;
+	return link->forward ? block->entry_forward : block->entry_vectors;
+}
+
 void jit_arrived(struct vcpu *c, struct jit_block *block)
 {
 	struct jit_link *link = c->jit_link;
@@ -243,14 +266,15 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	const uint8_t *entry;
 
 	*e = (struct jump_entry){ .rip = block->rip,
-				  .epoch = c->code_epoch[code_half(c, block->rip)],
+				  .key = c->jit_key[code_half(c, block->rip)],
 				  .code = block->entry_any };
-	if (!link || link->target != block->rip || link->page_code != block->page_code)
+	if (!link || link->target != block->rip)
 		return;
-	/* Whoever is in one block of a page was led to the right page: the other is there too. */
-	entry = link->flags_in_host ? block->entry_flags : block->entry;
-	if (link->forward && block->entry_plain)
-		entry = block->entry_plain;
+	if (link->is_far)
+		link->key = c->jit_key[code_half(c, block->rip)];
+	else if (link->page_code != block->page_code)
+		return;
+	entry = entry_for(link, block);
 	store_le32(link->place, (uint32_t)(entry - (link->place + 4 + (c->jit->code.run - c->jit->code.write))));
 	c->jit_link = NULL;
 	c->jit->counters.links++;

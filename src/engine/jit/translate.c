@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
- * A block of guest code into host code: flags, addresses, and the frame around each instruction.
  * A block of guest code into host code: flags, and the frame around each instruction.
  */
 #include "engine/jit/internal.h"
@@ -138,38 +137,29 @@ void leave_for(struct translator *t, enum condition condition, uint64_t rip)
 }
 
 /*
- * Requests, the VMM's wish to leave, and code that changed: back to the run loop. Every loop has a
- * backward or an indirect jump, which come in here; forward jumps may skip it.
+ * Code that changed, missing vector registers, and a wish to leave (vcpu.h, VCPU_KICK): back to the
+ * run loop. Every loop has a backward or an indirect jump, which look for the latter. Code changes
+ * under a running block only in ways that make everybody leave.
  */
 static void emit_entry(struct translator *t)
 {
 	const struct jit_source *s = t->source;
 	struct jit_block *b = t->block;
-	uint8_t *checks;
 
+	b->needs_flags = t->live_before;
 	b->entry_any = emit_here(&t->e);
-	emit_alu_mem_imm(&t->e, ALU_CMP, 4, GS(mode), (int32_t)s->mode);
-	leave_unless(t, CC_NE);
-	checks = emit_jmp(&t->e);
-	b->entry_flags = emit_here(&t->e);
-	if (t->live_before)
-		emit_push_flags_to(&t->e, GS(jit_flags));
-	emit_land(&t->e, checks);
-	b->entry = emit_here(&t->e);
-	emit_alu_mem_imm(&t->e, ALU_CMP, 4, GS(requests), 0);
-	leave_unless(t, CC_NE);
-	emit_alu_mem_imm(&t->e, ALU_CMP, 1, at_pointer(t, &t->c->run->immediate_exit, T0), 0);
-	leave_unless(t, CC_NE);
 	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, s->page_code, T0), (int32_t)s->stamp);
 	leave_unless(t, CC_NE);
-	if (!t->live_before)
-		b->entry_plain = emit_here(&t->e);
+	b->entry = emit_here(&t->e);
 	if (b->vectors) {
 		emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(jit_vectors), (int32_t)b->vectors);
 		t->vectors_missing = emit_jcc(&t->e, CC_B);
-		t->vectors_there = emit_here(&t->e);
 		t->vectors = b->vectors;
 	}
+	b->entry_vectors = emit_here(&t->e);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 2, at_pointer(t, &t->c->run->immediate_exit, T0), 0);
+	leave_unless(t, CC_NE);
+	b->entry_forward = emit_here(&t->e);
 	t->flags_in_host = false;
 	t->flags_in_memory = true;
 }
@@ -181,18 +171,21 @@ static void emit_leaving(struct translator *t)
 		emit_land(&t->e, t->vectors_missing);
 		emit_call_run(&t->e, t->jit->vectors_load[t->block->vectors]);
 		leave_unless(t, CC_B);
-		emit_jmp_to(&t->e, t->vectors_there);
+		emit_jmp_to(&t->e, t->block->entry_vectors);
+	}
+	if (t->block->needs_flags) {
+		t->block->entry_flags = emit_here(&t->e);
+		emit_push_flags_to(&t->e, GS(jit_flags));
+		emit_jmp_to(&t->e, t->block->entry);
 	}
 	for (unsigned n = 0; n < t->leave_at_count; n++) {
 		emit_land(&t->e, t->leave_at[n].place);
 		emit_mov_imm(&t->e, T1, t->leave_at[n].rip);
-		emit_store(&t->e, 8, GS(rip), T1);
 		emit_jmp_to(&t->e, t->jit->leave_rip);
 	}
 	for (unsigned n = 0; n < t->leaves; n++)
 		emit_land(&t->e, t->leave[n]);
 	emit_mov_imm(&t->e, T1, t->source->rip);
-	emit_store(&t->e, 8, GS(rip), T1);
 	emit_jmp_to(&t->e, t->jit->leave_rip);
 }
 
@@ -290,6 +283,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 		else
 			translate_last(&t, &source->insns[k]);
 	}
+	exits_emit(&t);
 	emit_slow_paths(&t);
 	emit_leaving(&t);
 	if (t.e.full)

@@ -53,7 +53,7 @@ static bool bitmap_test_and_clear(uint64_t *bitmap, uint64_t bit)
 }
 
 /* True if the number was odd: blocks of the page have become stale. */
-static bool code_written(uint32_t *code)
+static bool code_becomes_stale(uint32_t *code)
 {
 	uint32_t number = __atomic_load_n(code, __ATOMIC_SEQ_CST);
 
@@ -64,12 +64,24 @@ static bool code_written(uint32_t *code)
 	return false;
 }
 
+/* Translated code does not look at the number between blocks of one page. */
+static bool code_written(struct vm *vm, uint32_t *code)
+{
+	uint32_t count = __atomic_load_n(&vm->vcpu_count, __ATOMIC_SEQ_CST);
+
+	if (likely(!code_becomes_stale(code)))
+		return false;
+	for (uint32_t i = 0; i < count; i++)
+		vcpu_kick(vm->vcpu[i]);
+	return true;
+}
+
 void slot_note_write(struct vcpu *c, const struct memslot *slot, uint64_t page)
 {
 	if (slot->dirty)
 		bitmap_set(slot->dirty, page);
 	bitmap_set(slot->written, page);
-	if (code_written(&slot->code[page])) {
+	if (code_written(c->vm, &slot->code[page])) {
 		c->count_code_writes++;
 		interp_stop_after(c);
 	}
@@ -109,6 +121,12 @@ static bool acknowledge(struct vcpu *self)
 	return true;
 }
 
+static void request_of(struct vcpu *c, uint32_t bits)
+{
+	__atomic_fetch_or(&c->requests, bits, __ATOMIC_SEQ_CST);
+	vcpu_kick(c);
+}
+
 /* Asks every other vCPU to do `bits`, and waits until each has or is outside. */
 static bool sync_vcpus(struct vm *vm, struct vcpu *self, uint32_t bits)
 {
@@ -117,7 +135,7 @@ static bool sync_vcpus(struct vm *vm, struct vcpu *self, uint32_t bits)
 
 	for (uint32_t i = 0; i < count; i++)
 		if (vm->vcpu[i] != self)
-			__atomic_fetch_or(&vm->vcpu[i]->requests, bits, __ATOMIC_SEQ_CST);
+			request_of(vm->vcpu[i], bits);
 	for (uint32_t i = 0; i < count; i++) {
 		struct vcpu *c = vm->vcpu[i];
 
@@ -225,7 +243,7 @@ int gpa_write(struct vm *vm, gpa_t gpa, const void *from, size_t bytes)
 			bitmap_set(slot->dirty, page);
 		if (piece_copy(slot, gpa, slot->host + (gpa - slot->base), at, piece))
 			return -EFAULT;
-		code_written(&slot->code[page]); /* after: who decodes meanwhile is stale too */
+		code_written(vm, &slot->code[page]); /* after: who decodes meanwhile is stale too */
 		at += piece;
 		gpa += piece;
 		bytes -= piece;
@@ -248,6 +266,6 @@ int gpa_exchange(struct vm *vm, gpa_t gpa, uint8_t value)
 	if (slot->dirty)
 		bitmap_set(slot->dirty, page);
 	before = __atomic_exchange_n(slot->host + (gpa - slot->base), value, __ATOMIC_SEQ_CST);
-	code_written(&slot->code[page]);
+	code_written(vm, &slot->code[page]);
 	return before;
 }

@@ -408,6 +408,7 @@ void events_recheck(struct vcpu *c)
 void events_leave(struct vcpu *c)
 {
 	__atomic_fetch_or(&c->requests, REQUEST_EVENT, __ATOMIC_RELAXED);
+	vcpu_kick(c);
 }
 
 void nmi_unmask(struct vcpu *c)

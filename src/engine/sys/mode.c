@@ -56,5 +56,6 @@ void mode_update(struct vcpu *c)
 	if (c->cr0 & (CR0_EM | CR0_TS))
 		c->x87_direct = false;
 	c->jit_vectors_ok = (uint8_t)fpu_vectors_allowed(c);
+	jit_key_update(c);
 	tlb_select_view(c);
 }
