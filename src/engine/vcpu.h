@@ -141,7 +141,7 @@ struct tlb_entry {
 	uint64_t write;
 	uint8_t *host;              /* of the page's first byte; NULL: never used */
 };
-enum { TLB_ENTRIES = 1024, TLB_SPACES = 8, TLB_USED = 1000, TLB_MADE = 8 };
+enum { TLB_ENTRIES = 1024, TLB_SPACES = 8, TLB_USED = 1000, TLB_MADE = 8, TLB_KEYED = 32 };
 enum tlb_view { VIEW_KERNEL, VIEW_KERNEL_AC, VIEW_USER, VIEW_COUNT }; /* _AC: RFLAGS.AC lifts SMAP */
 
 /* What is known of one address space. */
@@ -277,6 +277,10 @@ struct vcpu {
 	/* The last entries made writable, a ring, and since when `dropped_page` has no older ones. */
 	struct { struct tlb_space *space; unsigned entry; } made_writable[TLB_MADE];
 	uint64_t made_count, dropped_at;
+	/* Entries of user pages whose protection key is not 0, and which keys: mmu/tlb.c. */
+	struct { struct tlb_space *space; unsigned entry; } keyed[TLB_KEYED];
+	unsigned keyed_count; /* more than TLB_KEYED: not listed */
+	uint16_t keys;
 	const uint8_t *dropped_page;
 	struct tlb_entry no_translations[TLB_ENTRIES]; /* for when every access must be looked at */
 	uint64_t large_pages[64], huge_pages; /* Bloom bits of 2M and 1G pages in the TLB: mmu/tlb.c */

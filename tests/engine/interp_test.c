@@ -236,6 +236,34 @@ static void a_locked_access_across_pages_is_done(void **state)
 	EXPECT(LONG_64, locked_code, 0x200);
 }
 
+/* 100 pages with key 1. What the key allows changes between accesses; those it denies are counted. */
+GUEST(keys_code, ".code64",
+      "movq %cr4, %rax\n btsl $22, %eax\n movq %rax, %cr4\n xorl %r8d, %r8d\n"
+      "movl $0x4204, %edi\n 1: orl $0x08000000, (%rdi)\n addl $8, %edi\n cmpl $0x4524, %edi\n"
+      "jb 1b\n movq %cr3, %rax\n movq %rax, %cr3\n xorl %ecx, %ecx\n xorl %edx, %edx\n"
+      "movl $0x240000, %edi\n"
+      "1: xorl %eax, %eax\n wrpkru\n incl (%rdi)\n movl $8, %eax\n wrpkru\n addl (%rdi), %esi\n"
+      "leaq 2f(%rip), %r9\n incl (%rdi)\n 2: movl $4, %eax\n wrpkru\n"
+      "leaq 2f(%rip), %r9\n incl (%rdi)\n 2: addl $0x1000, %edi\n cmpl $0x2a4000, %edi\n jb 1b\n"
+      "xorl %eax, %eax\n wrpkru\n movl $0x240000, %edi\n"
+      "1: addl %edi, (%rdi)\n addl $0x1000, %edi\n cmpl $0x2a4000, %edi\n jb 1b\n"
+      "movl $4, %eax\n wrpkru\n movl $0x240000, %edi\n"
+      "1: leaq 2f(%rip), %r9\n movl (%rdi), %ebx\n 2: addl $0x1000, %edi\n cmpl $0x2a4000, %edi\n"
+      "jb 1b\n movl %r8d, %eax\n outl %eax, $0xf4\n hlt");
+GUEST(key_handler, ".code64", "addl (%rsp), %r8d\n movq %r9, 8(%rsp)\n addq $8, %rsp\n iretq");
+
+static void protection_keys_count_at_once(void **state)
+{
+	struct machine *m = machine_new();
+
+	machine_start(m, LONG_64, keys_code, keys_code_end);
+	memcpy(m->memory + 0x9000, key_handler, (size_t)(key_handler_end - key_handler));
+	machine_set_gate(m, 14, 0x9000);
+	/* Error codes: protection, key, and what changes memory is a write from the start. */
+	machine_expect_out(m, 0xf4, 4, 200 * 0x23 + 100 * 0x21);
+	machine_free(m);
+}
+
 static bool parity_even(uint8_t value)
 {
 	return !(__builtin_popcount(value) & 1);
@@ -301,6 +329,7 @@ int main(void)
 		cmocka_unit_test(string_instructions_repeat),
 		cmocka_unit_test(a_string_faults_between_elements),
 		cmocka_unit_test(a_locked_access_across_pages_is_done),
+		cmocka_unit_test(protection_keys_count_at_once),
 		cmocka_unit_test(lazy_flags_are_the_manuals),
 		cmocka_unit_test(flags_keep_any_combination),
 	};

@@ -59,6 +59,16 @@ void mem_write_bytes(struct vcpu *c, gva_t address, const void *from, unsigned s
 	memcpy(at(c, address, size, true), from, size);
 }
 
+void tlb_use_keys(struct vcpu *c, uint32_t changed)
+{
+	rig_flushes += changed != 0;
+}
+
+uint32_t mmu_user_keys(const struct vcpu *c)
+{
+	return load_le32(c->xsave + xsave_offset(9));
+}
+
 void tlb_flush_all(struct vcpu *c)
 {
 	(void)c;

@@ -286,8 +286,8 @@ static void restore_component(struct vcpu *c, const struct insn *i, unsigned n,
 		x87_from_image(c, i, from);
 		return;
 	}
-	if (n == COMPONENT_PKRU && load_le32(c->xsave + xsave_offset(n)) != load_le32(from))
-		tlb_flush_all(c);
+	if (n == COMPONENT_PKRU)
+		tlb_use_keys(c, mmu_user_keys(c) ^ load_le32(from));
 	memcpy(c->xsave + xsave_offset(n), from, component_bytes(c, n));
 }
 

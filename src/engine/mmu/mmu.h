@@ -98,6 +98,9 @@ uint32_t mmu_watch_code(struct vcpu *c, gpa_t gpa, uint32_t *page_code);
 void tlb_flush_all(struct vcpu *c);             /* globals too */
 void tlb_flush_non_global(struct vcpu *c);      /* MOV CR3 */
 void tlb_flush_page(struct vcpu *c, gva_t address);
+/* PKRU is another, in these bits. Fetches do not ask it, so decoded code stays. */
+void tlb_use_keys(struct vcpu *c, uint32_t changed);
+uint32_t mmu_user_keys(const struct vcpu *c); /* PKRU */
 void tlb_flush_space(struct vcpu *c, unsigned pcid);
 /* MOV CR3 with CR4.PCIDE; `keep`: what is known of that PCID is still good. */
 void tlb_switch_space(struct vcpu *c, unsigned pcid, bool keep);

@@ -44,6 +44,12 @@ static void forget_stack(struct vcpu *c)
 	c->stack_limit = 0;
 }
 
+static void forget_keys(struct vcpu *c)
+{
+	c->keyed_count = 0;
+	c->keys = 0;
+}
+
 /* By its number in all views together. */
 static struct tlb_entry *entry_at(struct tlb_space *space, unsigned n)
 {
@@ -135,7 +141,40 @@ void tlb_flush_all(struct vcpu *c)
 	forget_stack(c);
 	memset(c->large_pages, 0, sizeof(c->large_pages));
 	c->huge_pages = 0;
+	forget_keys(c);
 	interp_flush_lookup(c);
+}
+
+void tlb_use_keys(struct vcpu *c, uint32_t changed)
+{
+	uint16_t keys = 0;
+
+	for (unsigned key = 0; key < 16; key++)
+		keys |= (changed >> 2 * key & 3) != 0 ? BIT(key) : 0;
+	if (keys & 1 || (keys & c->keys && c->keyed_count > TLB_KEYED)) {
+		for (unsigned n = 0; n < TLB_SPACES; n++)
+			c->spaces[n].is_stale = true;
+		space_empty(c->space);
+	} else if (keys & c->keys) {
+		for (unsigned n = 0; n < c->keyed_count; n++)
+			entry_empty(entry_at(c->keyed[n].space, c->keyed[n].entry),
+				    c->keyed[n].entry % TLB_ENTRIES);
+	} else {
+		return;
+	}
+	forget_keys(c);
+	forget_stack(c);
+}
+
+static void note_key(struct vcpu *c, unsigned entry, uint8_t key)
+{
+	if (c->keyed_count < TLB_KEYED) {
+		c->keyed[c->keyed_count].space = c->space;
+		c->keyed[c->keyed_count].entry = entry;
+	}
+	if (c->keyed_count <= TLB_KEYED)
+		c->keyed_count++;
+	c->keys |= (uint16_t)BIT(key);
 }
 
 static struct tlb_space *space_for(struct vcpu *c, unsigned pcid)
@@ -283,6 +322,8 @@ static void remember(struct vcpu *c, enum tlb_view view, gva_t address, const st
 		c->made_writable[c->made_count++ % TLB_MADE].entry = view * TLB_ENTRIES + index;
 	}
 	note_page_size(c, address, page->shift);
+	if (page->user && page->key)
+		note_key(c, view * TLB_ENTRIES + index, page->key);
 }
 
 /* The page of `address`, which was not at hand, or its fault. */

@@ -131,7 +131,7 @@ static bool entry_set(struct vcpu *c, struct entry *e, uint64_t bits)
 	return done;
 }
 
-static uint32_t pkru_of(const struct vcpu *c)
+uint32_t mmu_user_keys(const struct vcpu *c)
 {
 	unsigned offset = xsave_offset(9);
 
@@ -146,7 +146,7 @@ static unsigned key_denies(const struct vcpu *c, enum tlb_view view, const struc
 
 	if (!(c->cr4 & (page->user ? CR4_PKE : CR4_PKS)) || !(c->efer & EFER_LMA))
 		return 0;
-	bits = (page->user ? pkru_of(c) : (uint32_t)c->msr.pkrs) >> (2 * page->key) & 3;
+	bits = (page->user ? mmu_user_keys(c) : (uint32_t)c->msr.pkrs) >> (2 * page->key) & 3;
 	if (bits & 1)
 		return RIGHT_READ | RIGHT_WRITE;
 	if (bits & 2 && (view == VIEW_USER || c->cr0 & CR0_WP))

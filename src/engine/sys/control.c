@@ -352,6 +352,7 @@ void exec_rdpkru(struct vcpu *c, const struct insn *i)
 void exec_wrpkru(struct vcpu *c, const struct insn *i)
 {
 	uint64_t in_use = load_le64(c->xsave + XSTATE_BV_AT) | BIT(PKRU_COMPONENT);
+	uint32_t before = mmu_user_keys(c);
 
 	if (!(c->cr4 & CR4_PKE))
 		raise_ud(c);
@@ -359,6 +360,6 @@ void exec_wrpkru(struct vcpu *c, const struct insn *i)
 		raise_gp(c);
 	store_le32(c->xsave + xsave_offset(PKRU_COMPONENT), c->gpr[RAX]);
 	store_le64(c->xsave + XSTATE_BV_AT, in_use);
-	tlb_flush_all(c); /* translations remember what the keys allow */
-	return end_block(c, next_rip(c, i));
+	tlb_use_keys(c, before ^ (uint32_t)c->gpr[RAX]);
+	return next(c, i);
 }
