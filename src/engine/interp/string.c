@@ -3,8 +3,8 @@
  * String instructions.
  *
  * Registers are committed after each element (or each run of elements copied at once), so a fault,
- * an exit or an interrupt finds the instruction restartable as the manual wants it. Runs: MOVS and
- * STOS upwards, with flat segments, within a page on both sides, on plain memory.
+ * an exit or an interrupt finds the instruction restartable as the manual wants it. Runs: all but
+ * LODS upwards, with flat segments, within a page on both sides, on plain memory.
  *
  * Manual: SDM 2, REP, MOVS to OUTS.
  */
@@ -222,9 +222,47 @@ static void cmps_element(struct vcpu *c, const struct insn *i)
 	index_add(c, i, RDI, step);
 }
 
+/* What element the comparison stops behind: the first (un)equal one, or the last. */
+static ALWAYS_INLINE uint64_t cmps_until(const uint8_t *a, const uint8_t *b, unsigned size,
+					 uint64_t count, bool equal)
+{
+	uint64_t n = 0;
+
+	while (n < count - 1 && (load_le(a + n * size, size) == load_le(b + n * size, size)) != equal)
+		n++;
+	return n + 1;
+}
+
+static uint64_t cmps_run(struct vcpu *c, const struct insn *i, uint64_t count)
+{
+	uint64_t from = index_read(c, i, RSI), to = index_read(c, i, RDI), last;
+	unsigned from_bytes, to_bytes, size = i->opsize;
+	const uint8_t *a, *b;
+	bool until_equal = i->prefix & PREFIX_REPNE;
+
+	if (!runs_possible(c, i) || i->seg >= FS || i->seg == CS || count < 4 ||
+	    crosses_page(i, from) || crosses_page(i, to))
+		return 0;
+	b = mem_span(c, to, ACCESS_READ, &to_bytes); /* processors fault on ES:rDI first */
+	a = b ? mem_span(c, from, ACCESS_READ, &from_bytes) : NULL;
+	if (!a)
+		return 0;
+	count = MIN(run_room(i, from, count), run_room(i, to, count));
+	count = MIN(count, MIN(from_bytes, to_bytes) / size);
+	if (!count)
+		return 0;
+	count = size == 1 ? cmps_until(a, b, 1, count, until_equal)
+			  : cmps_until(a, b, size, count, until_equal);
+	last = (count - 1) * size;
+	compare(c, load_le(a + last, size), load_le(b + last, size), size);
+	index_add(c, i, RSI, (int64_t)(count * size));
+	index_add(c, i, RDI, (int64_t)(count * size));
+	return count;
+}
+
 void exec_cmps(struct vcpu *c, const struct insn *i)
 {
-	return string_op(c, i, cmps_element, NULL, WHILE_ZF);
+	return string_op(c, i, cmps_element, cmps_run, WHILE_ZF);
 }
 
 static void scas_element(struct vcpu *c, const struct insn *i)
@@ -235,9 +273,42 @@ static void scas_element(struct vcpu *c, const struct insn *i)
 	index_add(c, i, RDI, stride(c, i));
 }
 
+static uint64_t scas_until(const uint8_t *at, uint64_t value, unsigned size, uint64_t count,
+			   bool equal)
+{
+	uint64_t n = 0;
+
+	if (size == 1 && equal) {
+		const uint8_t *found = memchr(at, (int)value, count);
+
+		return found ? (uint64_t)(found - at) + 1 : count;
+	}
+	while (n < count - 1 && (load_le(at + n * size, size) == value) != equal)
+		n++;
+	return n + 1;
+}
+
+static uint64_t scas_run(struct vcpu *c, const struct insn *i, uint64_t count)
+{
+	uint64_t to = index_read(c, i, RDI), value = reg_read(c, RAX, i->opsize);
+	unsigned to_bytes, size = i->opsize;
+	const uint8_t *host;
+
+	if (!runs_possible(c, i) || count < 4 || crosses_page(i, to))
+		return 0;
+	host = mem_span(c, to, ACCESS_READ, &to_bytes);
+	count = MIN(run_room(i, to, count), to_bytes / size);
+	if (!host || !count)
+		return 0;
+	count = scas_until(host, value, size, count, i->prefix & PREFIX_REPNE);
+	compare(c, value, load_le(host + (count - 1) * size, size), size);
+	index_add(c, i, RDI, (int64_t)(count * size));
+	return count;
+}
+
 void exec_scas(struct vcpu *c, const struct insn *i)
 {
-	return string_op(c, i, scas_element, NULL, WHILE_ZF);
+	return string_op(c, i, scas_element, scas_run, WHILE_ZF);
 }
 
 static uint16_t string_port(struct vcpu *c, const struct insn *i)
