@@ -141,7 +141,7 @@ struct tlb_entry {
 	uint64_t write;
 	uint8_t *host;              /* of the page's first byte; NULL: never used */
 };
-enum { TLB_ENTRIES = 1024, TLB_SPACES = 8, TLB_USED = 1000, TLB_MADE = 8, TLB_KEYED = 32 };
+enum { TLB_ENTRIES = 4096, TLB_SPACES = 8, TLB_USED = 4000, TLB_MADE = 8, TLB_KEYED = 32 };
 enum tlb_view { VIEW_KERNEL, VIEW_KERNEL_AC, VIEW_USER, VIEW_COUNT }; /* _AC: RFLAGS.AC lifts SMAP */
 
 /* What is known of one address space. */
