@@ -224,6 +224,8 @@ bool native_string(struct translator *t, const struct insn *i, const struct op_i
 
 /* native_x87.c */
 bool native_x87(struct translator *t, const struct insn *i, const struct op_info *info);
+bool native_mmx(struct translator *t, const struct insn *i, const struct op_info *info);
+bool mmx_is_native(const struct insn *i, const struct op_info *info);
 bool x87_is_native(const struct insn *i, const struct op_info *info);
 void x87_store_rip(struct translator *t, uint64_t rip); /* 0: nothing; T1 */
 void x87_recheck(struct translator *t, uint64_t rip_behind); /* behind the interpreter */

@@ -55,6 +55,8 @@ uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t
 {
 	if (vector_need(i))
 		return info->flags & OP_PRODUCES_RFLAGS ? 0 : after;
+	if (mmx_is_native(i, info))
+		return after;
 	if (x87_is_native(i, info))
 		return x87_flags_before(i, info, after);
 	if (info->encoding == EVEX ||

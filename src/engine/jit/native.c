@@ -242,9 +242,13 @@ static bool pop(struct translator *t, const struct insn *i)
 {
 	unsigned host;
 
-	if (i->rm == RSP)
+	if (i->rm == RSP && i->opsize == 2)
 		return false;
 	host_address_of_stack(t, i, 0, i->opsize, false);
+	if (i->rm == RSP) {
+		emit_load(&t->e, t->word, GUEST_RSP, at_register(T0, 0));
+		return true;
+	}
 	host = use_gpr(t, i->rm, T1, i->opsize == 2);
 	emit_load(&t->e, i->opsize, host, at_register(T0, 0));
 	put_gpr(t, i->rm, host);
@@ -469,7 +473,7 @@ bool native_insn(struct translator *t, const struct insn *i, const struct op_inf
 	if (info->flags & OP_X87)
 		return native_x87(t, i, info);
 	if (info->encoding == EVEX || info->flags & OP_VECTOR)
-		return false;
+		return native_mmx(t, i, info);
 	if (info->flags & OP_STRING)
 		return native_string(t, i, info);
 	if (info->encoding == LEGACY && native_system(t, i, info))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
- * Instructions on RFLAGS as a whole or on single flags, fences, RDTSC, and LOOP and JRCXZ.
+ * Instructions on RFLAGS as a whole or on single flags, reading segment registers, FS and GS bases,
+ * fences, RDTSC, and LOOP and JRCXZ.
  *
  * DF and IF are in vcpu.rflags; clearing IF needs no look at events.
  *
@@ -63,6 +64,56 @@ static void read_tsc(struct translator *t)
 	emit_mov(&t->e, 4, H_RAX, H_RAX);
 }
 
+static struct host_memory segment(unsigned reg, size_t offset)
+{
+	return at_gs(offsetof(struct vcpu, seg) + reg * sizeof(struct segment) + offset);
+}
+
+static bool move_from_segment(struct translator *t, const struct insn *i)
+{
+	struct encoding load = { .map = 0x0f, .opcode = 0xb7, .size = 4 };
+	unsigned to;
+
+	if (i->reg > GS)
+		return false;
+	if (insn_has_memory(i)) {
+		host_address(t, i, 2, true);
+		emit_mem(&t->e, load, T1, segment(i->reg, offsetof(struct segment, selector)));
+		emit_store(&t->e, 2, at_register(T0, 0), T1);
+		return true;
+	}
+	to = use_gpr(t, i->rm, T1, i->opsize == 2);
+	if (i->opsize == 2)
+		load = (struct encoding){ .map = 1, .opcode = 0x8b, .size = 2 };
+	emit_mem(&t->e, load, to, segment(i->reg, offsetof(struct segment, selector)));
+	put_gpr(t, i->rm, to);
+	return true;
+}
+
+/* RDFSBASE to WRGSBASE. */
+static bool segment_base(struct translator *t, const struct insn *i)
+{
+	unsigned n = i->modrm >> 3 & 7, reg;
+	struct host_memory base = segment(n & 1 ? GS : FS, offsetof(struct segment, base));
+
+	if (t->word != 8)
+		return false;
+	clobber_flags(t);
+	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xf7, .size = 4 }, 0, GS(cr4));
+	emit_u32(&t->e, CR4_FSGSBASE);
+	slow_if(t, CC_E);
+	reg = use_gpr(t, i->rm, T1, n >= 2);
+	if (n < 2) {
+		emit_load(&t->e, i->opsize, reg, base);
+		put_gpr(t, i->rm, reg);
+		return true;
+	}
+	emit_mov(&t->e, i->opsize, T1, reg);
+	need_canonical(t);
+	emit_store(&t->e, 8, base, T1);
+	return true;
+}
+
 /* CLC, STC, CMC, LAHF, SAHF: the same byte. */
 static void plain(struct translator *t, const struct insn *i, const struct op_info *info)
 {
@@ -75,10 +126,13 @@ static void plain(struct translator *t, const struct insn *i, const struct op_in
 		flags_now_in_host(t);
 }
 
+/* 0F AE with registers. */
 static bool fence(struct translator *t, const struct insn *i)
 {
 	unsigned n = i->modrm >> 3 & 7;
 
+	if (!insn_has_memory(i) && n < 4)
+		return segment_base(t, i);
 	if (insn_has_memory(i) || n < 5 || i->prefix & (PREFIX_REP | PREFIX_REPNE | PREFIX_OPSIZE))
 		return false;
 	emit_reg(&t->e, (struct encoding){ .map = 0x0f, .opcode = 0xae, .size = 4 }, n, 0);
@@ -89,9 +143,11 @@ static bool two_bytes(struct translator *t, const struct insn *i, const struct o
 {
 	if (info->opcode == 0xae)
 		return fence(t, i);
-	if (info->opcode != 0x31)
+	if (info->opcode != 0x31 && (info->opcode != 1 || i->modrm != 0xf9))
 		return false;
 	read_tsc(t);
+	if (info->opcode == 1) /* RDTSCP */
+		emit_load(&t->e, 4, H_RCX, GS(msr.tsc_aux));
 	return true;
 }
 
@@ -102,6 +158,8 @@ bool native_system(struct translator *t, const struct insn *i, const struct op_i
 	if (info->map != MAP_1)
 		return false;
 	switch (info->opcode) {
+	case 0x8c:
+		return move_from_segment(t, i);
 	case 0x9c:
 		if (i->opsize != t->word)
 			return false;

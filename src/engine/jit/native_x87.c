@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
- * x87 instructions as they are, on the host's unit, while that holds the guest's state and no
+ * x87 and MMX instructions as they are, on the host's unit, while that holds the guest's state and no
  * exception is unmasked (vcpu.x87_direct).
  *
  * That is looked at once in a block, and again behind whatever the interpreter did. While it does not
@@ -10,8 +10,8 @@
  * pointer is exact for everybody who can see it: of instructions that follow each other the last one
  * stores it, and slow paths in between do. Without unmasked exceptions FDP and FOP do not change.
  *
- * Manual: SDM 1 8.
- * Left to the interpreter: FNINIT, and what stores or loads more than a register: FLDENV to FNSAVE.
+ * Manual: SDM 1 8, 9.
+ * Left to the interpreter: FNINIT, EMMS, MMX mixed with XMM, MASKMOVQ, and what stores or loads more than a register: FLDENV to FNSAVE.
  */
 #include "engine/jit/internal.h"
 
@@ -146,6 +146,53 @@ static bool is_followed_by_another(const struct translator *t, const struct insn
 	if (next >= t->source->insns + t->source->count || !next->op)
 		return false;
 	return x87_is_native(next, op_info(next->op));
+}
+
+/* MMX: its registers are the x87 unit's; the pointers stay. */
+bool mmx_is_native(const struct insn *i, const struct op_info *info)
+{
+	unsigned reg = info->reg & FIELD_KIND, rm = info->rm & FIELD_KIND;
+
+	if (info->encoding != LEGACY || !(info->flags & OP_VECTOR) || info->flags & OP_DI_STORE)
+		return false;
+	return reg != FIELD_VECTOR && rm != FIELD_VECTOR && (reg == FIELD_MMX || rm == FIELD_MMX);
+}
+
+static bool is_gpr(uint8_t field)
+{
+	return (field & FIELD_KIND) != FIELD_NONE && (field & FIELD_KIND) != FIELD_MMX;
+}
+
+bool native_mmx(struct translator *t, const struct insn *i, const struct op_info *info)
+{
+	static const uint8_t maps[] = { [MAP_0F] = 0x0f, [MAP_0F38] = 0x38, [MAP_0F3A] = 0x3a };
+	struct slow_path *s = &t->slow[t->slow_count];
+	struct encoding e = { .map = maps[info->map], .opcode = info->opcode, .size = 4 };
+	unsigned reg = i->modrm >> 3 & 7, rm = T0;
+
+	if (!mmx_is_native(i, info))
+		return false;
+	if ((info->reg & FIELD_KIND) == FIELD_GPR64 || (info->rm & FIELD_KIND) == FIELD_GPR64)
+		e.size = 8;
+	s->is_x87 = true;
+	check(t);
+	if (insn_has_memory(i))
+		host_address(t, i, op_memory_bytes(info, i, true), info->rm & FIELD_WRITTEN);
+	else
+		rm = is_gpr(info->rm) ? use_gpr(t, i->rm, T0, info->rm & FIELD_READ) : i->rm;
+	if (is_gpr(info->reg))
+		reg = use_gpr(t, i->reg, T1, info->reg & FIELD_READ);
+	if (insn_has_memory(i))
+		emit_mem(&t->e, e, reg, at_register(T0, 0));
+	else
+		emit_reg(&t->e, e, reg, rm);
+	if (info->imm != IMM_NONE)
+		emit_u8(&t->e, t->source->bytes[i->start + i->length - 1]);
+	if (is_gpr(info->reg) && info->reg & FIELD_WRITTEN)
+		put_gpr(t, i->reg, reg);
+	if (!insn_has_memory(i) && is_gpr(info->rm) && info->rm & FIELD_WRITTEN)
+		put_gpr(t, i->rm, rm);
+	return true;
 }
 
 bool native_x87(struct translator *t, const struct insn *i, const struct op_info *info)

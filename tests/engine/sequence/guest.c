@@ -139,7 +139,8 @@ static void set_system_registers(struct guest *g, bool is_32)
 	s.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
 	s.cr2 = 0;
 	s.cr3 = TABLES_AT;
-	s.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE | (is_32 ? 0 : CR4_PAE);
+	s.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE |
+		(is_32 ? 0 : CR4_PAE | CR4_FSGSBASE);
 	s.efer = is_32 ? 0 : EFER_LME | EFER_LMA | EFER_NX;
 	control(g, KVM_SET_SREGS, &s, "set sregs");
 	control(g, KVM_SET_XCRS, &xcrs, "set xcrs");

@@ -401,6 +401,53 @@ static void put_x87(struct writer *w)
 	}
 }
 
+/* With memory, registers, general registers, immediates; now and then EMMS. */
+static void put_mmx(struct writer *w)
+{
+	static const uint8_t opcodes[] = { 0x60, 0x63, 0x64, 0x67, 0x69, 0x6f, 0x6f, 0x7f, 0xd1, 0xd5,
+					   0xdb, 0xe5, 0xe8, 0xeb, 0xef, 0xf5, 0xf6, 0xfa, 0xfd, 0xfe };
+
+	put_address(w, RSI);
+	for (unsigned n = (unsigned)random_below(w->r, 5); n > 0; n--) {
+		unsigned modrm = (unsigned)random_below(w->r, 64);
+
+		if (random_percent(w->r, 40)) {
+			PUT(w, 0x0f, opcodes[random_below(w->r, ARRAY_LEN(opcodes))],
+			    0x46 | (modrm & 0x38));
+			put8(w, modrm);
+		} else if (random_percent(w->r, 60)) {
+			PUT(w, 0x0f, opcodes[random_below(w->r, ARRAY_LEN(opcodes))], 0xc0 | modrm);
+		} else if (random_percent(w->r,
+					  60)) { /* MOVD; PEXTRW, PINSRW from memory, PSHUFW */
+			PUT(w, 0x0f, modrm & 1 ? 0x6e : 0x7e, 0xc0 | (modrm & 0x3b));
+			PUT(w, 0x0f, 0xc5, 0xc0 | (modrm & 0x17), modrm);
+			PUT(w, 0x0f, 0xc4, 0x06 | (modrm & 0x38), modrm);
+			PUT(w, 0x0f, 0x70, 0xc0 | modrm, 0x1b);
+		} else {
+			PUT(w, 0x0f, 0x77);
+		}
+	}
+}
+
+/* MOV from segment registers; RDFSBASE, RDGSBASE and, with what these gave, WRFSBASE. */
+static void put_segment(struct writer *w)
+{
+	unsigned reg = other_register(w), segment = (unsigned)random_below(w->r, 6) << 3;
+
+	if (random_percent(w->r, 20))
+		put8(w, 0x66);
+	if (w->p->is_32 || random_percent(w->r, 60)) {
+		put_rex(w, 0x40 | (unsigned)random_below(w->r, 2) << 3 | reg >> 3);
+		PUT(w, 0x8c, 0xc0 | segment | (reg & 7));
+	} else if (random_percent(w->r, 40)) {
+		put_address(w, RSI);
+		PUT(w, 0x8c, 0x46 | segment, (unsigned)random_below(w->r, 64));
+	} else {
+		PUT(w, 0xf3, 0x48 | reg >> 3, 0x0f, 0xae, 0xc0 | (segment & 8) | (reg & 7));
+		PUT(w, 0xf3, 0x48 | reg >> 3, 0x0f, 0xae, 0xd0 | (reg & 7));
+	}
+}
+
 /* Also overlapping operands, equal ones (pages start out equal), and the other direction. */
 static void put_string(struct writer *w)
 {
@@ -465,7 +512,8 @@ static void put_insn(struct writer *w)
 		unsigned percent;
 		void (*put)(struct writer *w);
 	} kinds[] = {
-		{ 22, put_any_form },  { 14, put_general_form }, { 17, put_memory },
+		{ 2, put_mmx },      { 1, put_segment },
+		{ 19, put_any_form },  { 14, put_general_form }, { 17, put_memory },
 		{ 5, put_x87 },
 		{ 6, put_atomic },     { 4, put_division },      { 4, put_high_byte },
 		{ 2, put_count_loop }, { 7, put_stack },         { 10, put_flags_user },
