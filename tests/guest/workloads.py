@@ -97,28 +97,37 @@ def unpack(path):
         raise Failed(f"archive of results: {error}") from None
 
 
+def cpu_of_children():
+    """CPU seconds of the processes that were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def cpu_until_now(pid):
+    """CPU seconds of a process; 0 if it has already ended."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def natively(name, directory):
     """What the workload leaves on this machine, and the CPU seconds it took."""
     path = directory / "native.tar"
     pack(path, name)
     unshare = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else [])]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = cpu_of_children()
     run = subprocess.run([*unshare, "sh", "-c", NATIVELY, "sh", TREE / "root", path],
                          stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if run.returncode:
         raise Skip(f"no native run in a mount namespace of its own: {run.stderr.strip()}")
-    return unpack(path), after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-
-def cpu_seconds(pid):
-    """User and system time of a process that may have ended."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return unpack(path), cpu_of_children() - before
 
 
 def in_guest(args, name, directory):
-    """What the workload leaves in a guest, and the VMM's CPU seconds from its start to its end."""
+    """What the workload leaves in a guest, and the VMM's CPU seconds from its start on."""
+    before = cpu_of_children()
     disk = directory / "guest.tar"
     pack(disk, name)
     os.truncate(disk, DISK_BYTES)
@@ -130,12 +139,11 @@ def in_guest(args, name, directory):
                "-drive", f"file={disk},format=raw,if=virtio", *args.options]
     with Machine(command, args.timeout) as machine:
         machine.wait_serial("^workload: start")
-        start = cpu_seconds(machine.vmm.pid)
+        start = cpu_until_now(machine.vmm.pid)
         machine.wait_serial("^workload: ended with status [0-9]+$")
-        seconds = cpu_seconds(machine.vmm.pid) - start
         if machine.wait_exit():
             raise Failed("exit status 0")
-    return unpack(disk), seconds
+    return unpack(disk), cpu_of_children() - before - start
 
 
 def keep(directory, files):
