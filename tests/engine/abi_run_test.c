@@ -223,6 +223,31 @@ static void code_may_rewrite_itself(void **state)
 	machine_free(m);
 }
 
+/* An instruction with its last four bytes on the next page; these are rewritten, then mapped elsewhere. */
+GUEST(crossing_code, ".code64",
+      "xorl %ebx, %ebx\n movl $300, %ecx\n"
+      "1: cmpl $200, %ecx\n jne 2f\n movl $0x100, 0x211000\n"
+      "2: cmpl $100, %ecx\n jne 3f\n movq $0x220007, 0x4088\n invlpg 0x211000\n"
+      "3: .org crossing_code + 0xffe, 0x90\n"
+      "addl $0x7fffffff, %ebx\n"
+      "decl %ecx\n jnz 1b\n hlt");
+
+static void the_end_of_an_instruction_may_be_another_pages(void **state)
+{
+	const size_t size = (size_t)(crossing_code_end - crossing_code), first = 0x1000;
+	struct machine *m = machine_new();
+
+	machine_start(m, LONG_64, crossing_code, crossing_code + 1);
+	memcpy(m->memory + 0x210000, crossing_code, size);
+	memcpy(m->memory + 0x211000, &(uint32_t){ 1 }, 4);
+	memcpy(m->memory + 0x220000, crossing_code + first, size - first);
+	memcpy(m->memory + 0x220000, &(uint32_t){ 0x10000 }, 4);
+	machine_ioctl(m->vcpu, KVM_SET_REGS, &(struct kvm_regs){ .rip = 0x210000, .rflags = 2 });
+	assert_int_equal(machine_run(m), KVM_EXIT_HLT);
+	assert_int_equal(machine_regs(m).rbx, 100 * 0x10101);
+	machine_free(m);
+}
+
 GUEST(rewritten_code, ".code64", "movb $1, %al\n outb %al, $0xf4\n jmp rewritten_code");
 
 static void the_vmm_may_rewrite_code(void **state)
@@ -595,6 +620,7 @@ int main(void)
 		cmocka_unit_test(a_page_fault_reaches_its_handler),
 		cmocka_unit_test(a_triple_fault_is_a_shutdown),
 		cmocka_unit_test(code_may_rewrite_itself),
+		cmocka_unit_test(the_end_of_an_instruction_may_be_another_pages),
 		cmocka_unit_test(the_vmm_may_rewrite_code),
 		cmocka_unit_test(the_dirty_log_names_written_pages),
 		cmocka_unit_test(read_only_slots_read_and_exit_on_writes),

@@ -85,7 +85,7 @@ static struct jit_block *translation(struct vcpu *c, struct block *b)
 
 	if (b->translation && b->jit_epoch == c->jit_epoch && jit_matches(c, b->translation))
 		return b->translation;
-	if (++b->heat < hot || !is_translatable(c->mode) || b->crosses)
+	if (++b->heat < hot || !is_translatable(c->mode))
 		return NULL;
 	b->heat = 0;
 	b->translation = jit_translate(c, &(struct jit_source){ .insns = b->insns,
@@ -94,7 +94,10 @@ static struct jit_block *translation(struct vcpu *c, struct block *b)
 								.mode = c->mode,
 								.bytes = b->code,
 								.page_code = b->number,
-								.stamp = b->stamp });
+								.stamp = b->stamp,
+								.crosses = b->crosses,
+								.page_code2 = b->number2,
+								.stamp2 = b->stamp2 });
 	b->jit_epoch = c->jit_epoch;
 	/* Not now, if MXCSR or CR0 are in the way: running it would lead straight back here. */
 	return b->translation && jit_matches(c, b->translation) ? b->translation : NULL;

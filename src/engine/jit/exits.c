@@ -118,9 +118,11 @@ static void exit_far(struct translator *t, uint64_t target)
 	stub->place = link->place = emit_jmp(&t->e);
 }
 
+/* What begins near the page's end may cross it, and where the next page is may change. */
 static bool on_page(const struct translator *t, uint64_t target)
 {
-	return !((t->source->rip ^ target) & PAGE_MASK);
+	return !((t->source->rip ^ target) & PAGE_MASK) &&
+	       (target & ~PAGE_MASK) <= PAGE_BYTES - 15;
 }
 
 void exit_direct(struct translator *t, uint64_t target)

@@ -45,8 +45,9 @@ struct jit_link {
 
 struct jit_block {
 	uint64_t rip;
-	uint32_t mode, stamp;
-	const uint32_t *page_code;
+	uint32_t mode, stamp, stamp2;
+	const uint32_t *page_code, *page_code2; /* the same twice, if it does not cross pages */
+	bool crosses;
 	enum vector_level vectors;  /* what it needs of the vector registers in the host's */
 	bool needs_flags;           /* some status flags, on entry */
 	/* Where to go in, each falling into the next: from anywhere, with the right mode and linear

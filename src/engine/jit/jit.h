@@ -37,6 +37,9 @@ struct jit_source {
 	const uint8_t *bytes;     /* the code itself, from the first byte on */
 	const uint32_t *page_code;
 	uint32_t stamp;
+	bool crosses; /* one instruction, whose end is on the next page: these are that page's */
+	const uint32_t *page_code2;
+	uint32_t stamp2;
 };
 /* NULL: not worth it, or no room (then everything was flushed; the next hot block starts anew). */
 struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source);

@@ -227,7 +227,8 @@ bool jit_matches(const struct vcpu *c, const struct jit_block *block)
 	if (block->vectors && !vectors_allow(c, block->vectors))
 		return false;
 	return block->rip == c->rip && block->mode == c->mode &&
-	       __atomic_load_n(block->page_code, __ATOMIC_RELAXED) == block->stamp;
+	       __atomic_load_n(block->page_code, __ATOMIC_RELAXED) == block->stamp &&
+	       __atomic_load_n(block->page_code2, __ATOMIC_RELAXED) == block->stamp2;
 }
 
 void jit_run(struct vcpu *c, struct jit_block *block)
@@ -272,7 +273,7 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 		return;
 	if (link->is_far)
 		link->key = c->jit_key[code_half(c, block->rip)];
-	else if (link->page_code != block->page_code)
+	else if (link->page_code != block->page_code || block->crosses)
 		return;
 	entry = entry_for(link, block);
 	store_le32(link->place, (uint32_t)(entry - (link->place + 4 + (c->jit->code.run - c->jit->code.write))));

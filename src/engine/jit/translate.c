@@ -150,6 +150,11 @@ static void emit_entry(struct translator *t)
 	b->entry_any = emit_here(&t->e);
 	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, s->page_code, T0), (int32_t)s->stamp);
 	leave_unless(t, CC_NE);
+	if (s->crosses) {
+		emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, s->page_code2, T0),
+				 (int32_t)s->stamp2);
+		leave_unless(t, CC_NE);
+	}
 	b->entry = emit_here(&t->e);
 	if (b->vectors) {
 		emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(jit_vectors), (int32_t)b->vectors);
@@ -262,7 +267,9 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 		return no_room(c);
 	t.block = &jit->blocks[jit->block_count];
 	*t.block = (struct jit_block){ .rip = source->rip, .mode = source->mode,
-				       .stamp = source->stamp, .page_code = source->page_code };
+				       .stamp = source->stamp, .page_code = source->page_code,
+				       .stamp2 = source->stamp2, .page_code2 = source->page_code2,
+				       .crosses = source->crosses };
 	t.e = (struct emitter){ .out = jit->code.write + jit->used,
 				.begin = jit->code.write + jit->used,
 				.end = jit->code.write + jit->used + ROOM_FOR_ONE,
