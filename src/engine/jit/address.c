@@ -54,14 +54,41 @@ struct host_memory at_pointer(struct translator *t, const void *pointer, unsigne
 	return at_register(temp, 0);
 }
 
+void slow_if(struct translator *t, enum condition cc)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	s->from[s->froms++] = emit_jcc(&t->e, cc);
+}
+
 /* Addresses. */
+static struct host_memory segment(unsigned seg, size_t offset)
+{
+	return at_gs(offsetof(struct vcpu, seg) + seg * sizeof(struct segment) + offset);
+}
+
+/* Outside 64-bit code: writable data up to 4 GiB, as systems have for what belongs to a thread or a
+ * processor. T1 is overwritten. */
+static void check_segment(struct translator *t, unsigned seg)
+{
+	enum { WANTED = SEG_PRESENT | SEG_S | SEG_WRITE,
+	       LOOKED_AT = WANTED | SEG_UNUSABLE | SEG_CODE | SEG_DOWN };
+
+	emit_alu_mem_imm(&t->e, ALU_CMP, 4, segment(seg, offsetof(struct segment, limit)), -1);
+	slow_if(t, CC_NE);
+	emit_load(&t->e, 4, T1, segment(seg, offsetof(struct segment, rights)));
+	emit_alu_imm(&t->e, ALU_AND, 4, T1, LOOKED_AT);
+	emit_alu_imm(&t->e, ALU_CMP, 4, T1, WANTED);
+	slow_if(t, CC_NE);
+}
+
 static void add_segment_base(struct translator *t, unsigned seg, unsigned to)
 {
 	if (seg == FS || seg == GS) {
 		clobber_flags(t);
-		emit_alu(&t->e, ALU_ADD, 8, to,
-			 at_gs(offsetof(struct vcpu, seg) + seg * sizeof(struct segment) +
-			       offsetof(struct segment, base)));
+		if (t->word == 4)
+			check_segment(t, seg);
+		emit_alu(&t->e, ALU_ADD, t->word, to, segment(seg, offsetof(struct segment, base)));
 	}
 }
 
@@ -84,13 +111,6 @@ void guest_address(struct translator *t, const struct insn *i, unsigned to)
 		emit_lea(&t->e, size, to, m);
 	}
 	add_segment_base(t, i->seg, to);
-}
-
-void slow_if(struct translator *t, enum condition cc)
-{
-	struct slow_path *s = &t->slow[t->slow_count];
-
-	s->from[s->froms++] = emit_jcc(&t->e, cc);
 }
 
 /* T0 has the linear address; afterwards the host's. */
@@ -161,6 +181,5 @@ void host_address_of_frame(struct translator *t, const struct insn *i)
 /* No memory operand, or one in the way the inline check knows. */
 bool is_addressable(const struct translator *t, const struct insn *i)
 {
-	return !insn_has_memory(i) || t->word == 8 ||
-	       (i->addrsize == 4 && i->seg != FS && i->seg != GS);
+	return !insn_has_memory(i) || t->word == 8 || i->addrsize == 4;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
  * Instructions on RFLAGS as a whole or on single flags, reading segment registers, FS and GS bases,
- * fences, RDTSC, and LOOP and JRCXZ.
+ * fences, PAUSE, RDTSC, and LOOP and JRCXZ.
  *
  * DF and IF are in vcpu.rflags; clearing IF needs no look at events.
  *
@@ -90,6 +90,22 @@ static bool move_from_segment(struct translator *t, const struct insn *i)
 	return true;
 }
 
+/* Every 32nd is the interpreter's, which gives the processor away. */
+static void pause(struct translator *t)
+{
+	enum { SPINS = 32 };
+
+	clobber_flags(t);
+	emit_load(&t->e, 8, T1, GS(count_pauses));
+	emit_lea(&t->e, 8, T1, at_register(T1, 1));
+	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0xf7, .size = 4 }, 0, T1);
+	emit_u32(&t->e, SPINS - 1);
+	slow_if(t, CC_E);
+	emit_store(&t->e, 8, GS(count_pauses), T1);
+	emit_u8(&t->e, 0xf3);
+	emit_u8(&t->e, 0x90);
+}
+
 /* RDFSBASE to WRGSBASE. */
 static bool segment_base(struct translator *t, const struct insn *i)
 {
@@ -160,6 +176,11 @@ bool native_system(struct translator *t, const struct insn *i, const struct op_i
 	switch (info->opcode) {
 	case 0x8c:
 		return move_from_segment(t, i);
+	case 0x90:
+		if (i->rm != RAX || !(i->prefix & PREFIX_REP))
+			return false;
+		pause(t);
+		return true;
 	case 0x9c:
 		if (i->opsize != t->word)
 			return false;

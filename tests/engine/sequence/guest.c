@@ -132,6 +132,11 @@ static void set_system_registers(struct guest *g, bool is_32)
 	control(g, KVM_GET_SREGS, &s, "sregs");
 	s.cs = code;
 	s.ds = s.es = s.fs = s.gs = s.ss = data;
+	s.fs.base = 0x1230;
+	if (is_32) { /* 32-bit programs have few addresses beyond it */
+		s.gs.limit = DATA_AT + 0x8fff;
+		s.gs.g = 0;
+	}
 	s.gdt.base = GDT_AT;
 	s.gdt.limit = 23;
 	s.idt.base = IDT_AT;

@@ -174,6 +174,8 @@ static void put_memory(struct writer *w)
 	}
 	if (random_percent(w->r, 20))
 		put8(w, 0x66);
+	if (random_percent(w->r, 15))
+		put8(w, 0x64 + (unsigned)random_below(w->r, 2)); /* FS, GS */
 	put_rex(w, 0x40 | (unsigned)random_below(w->r, 2) << 3 | (reg >> 3) << 2 | base >> 3);
 	put8(w, opcodes[random_below(w->r, ARRAY_LEN(opcodes))]);
 	modrm_disp8(w, reg, base, (int)random_below(w->r, 64));
