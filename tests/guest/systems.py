@@ -93,6 +93,30 @@ def freedos(context):
 
 
 @system
+def freedos_directory(context):
+    """A directory of the host as its hard disk and second floppy: it reads them and runs a batch file
+    there, which may write to the hard disk, of which the host sees nothing."""
+    disk = context.floppy("freedos-722.img")
+    shown = context.directory / "shown"
+    (shown / "below").mkdir(parents=True)
+    (shown / "below" / "inner.txt").write_text("from the host\n")
+    (shown / "A long name.text").write_text("x" * 70000 + "\n")
+    (shown / "run.bat").write_text("@echo off\r\ntype %1:\\below\\inner.txt\r\ndir %1:\r\n"
+                                   "if %1 == b goto end\r\necho by the guest>c:\\below\\new.txt\r\n"
+                                   "type c:\\below\\new.txt\r\n:end\r\necho end of %1\r\n")
+    with context.start("-m", 32, *disk, "-drive", f"file=fat:{shown}",
+                       "-drive", f"file=fat:floppy:{shown},if=floppy,index=1") as machine:
+        for drive, written in ("b", ""), ("c", r"by the guest\n"):
+            machine.wait_screen(r"^A:\\>$")
+            machine.type(f"{drive}:run {drive}\n")
+            machine.wait_screen(r"^from the host\n(.*\n)*ALONGN~1 TEX +70[,.]?001.*\n(.*\n)*" +
+                                written + f"end of {drive}\n")
+        context.look(machine)
+    if [path.name for path in (shown / "below").iterdir()] != ["inner.txt"]:
+        raise Failed("the host's directory as it was")
+
+
+@system
 def freedos_144(context):
     with context.start("-m", 16, *context.floppy("freedos-144.img")) as machine:
         machine.wait_screen(r"^A:\\>$")

@@ -58,12 +58,25 @@ static int pick_format(const struct image_request *request, struct file *file, b
 	return 0;
 }
 
+static int open_directory(struct image *image, const struct image_request *request, struct err *err)
+{
+	if (request->overlay) /* an image does not choose a directory of ours */
+		return fail(err, EPERM, "disk image \"%s\" has a directory for a backing file; that is not supported",
+			    request->overlay->path);
+	if (request->format && strcmp(request->format, "raw") && strcmp(request->format, "vvfat"))
+		return fail(err, EINVAL, "disk \"%s\" is a directory, it has no format \"%s\"",
+			    request->path, request->format);
+	return fat_open(image, request->path, err);
+}
+
 int image_open(struct image *image, const struct image_request *request, struct err *err)
 {
 	struct file file;
 	bool is_qcow2 = false, guessed = false;
 	int error;
 
+	if (is_fat_path(request->path))
+		return open_directory(image, request, err);
 	if (strncmp(request->path, "file:", 5)) {
 		const char *colon = strchr(request->path, ':');
 

@@ -65,6 +65,10 @@ struct image_request {
 	const struct file *file; /* the overlay's, to find loops */
 };
 
+/* A directory of the host; see fat.c. */
+bool is_fat_path(const char *path);
+int fat_open(struct image *image, const char *path, struct err *err);
+
 int image_open(struct image *image, const struct image_request *request, struct err *err);
 void image_close(struct image *image);
 

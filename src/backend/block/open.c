@@ -44,10 +44,12 @@ undo_base:
 static int open_medium(struct image *image, const struct block_spec *spec,
 		       struct block_options *options, struct err *err)
 {
+	bool is_fat = spec->file && is_fat_path(spec->file);
+	bool read_only = spec->read_only || (is_fat && spec->removable);
 	struct image_request request = {
 		.path = spec->file,
 		.format = spec->format,
-		.read_only = spec->read_only,
+		.read_only = read_only,
 		.no_sync = spec->ignore_flush,
 		.may_probe = !spec->format,
 	};
@@ -59,7 +61,7 @@ static int open_medium(struct image *image, const struct block_spec *spec,
 		.serial = spec->serial,
 		.file = spec->file,
 		.format = spec->format,
-		.read_only = spec->read_only,
+		.read_only = read_only,
 		.removable = spec->removable,
 		.ignore_flush = spec->ignore_flush,
 	};
@@ -67,7 +69,8 @@ static int open_medium(struct image *image, const struct block_spec *spec,
 		options->file = NULL;
 		return 0;
 	}
-	error = spec->temporary && !spec->read_only ? open_temporary(image, spec, err)
+	/* A hard disk can be written to, even when what is on it cannot. */
+	error = (spec->temporary || is_fat) && !read_only ? open_temporary(image, spec, err)
 						    : image_open(image, &request, err);
 	if (error)
 		return error;
