@@ -142,6 +142,7 @@ struct tlb_entry {
 	uint8_t *host;              /* of the page's first byte; NULL: never used */
 };
 enum { TLB_ENTRIES = 4096, TLB_SPACES = 8, TLB_USED = 4000, TLB_MADE = 8, TLB_KEYED = 32 };
+enum { CODE_PAGES = 2048 };
 enum tlb_view { VIEW_KERNEL, VIEW_KERNEL_AC, VIEW_USER, VIEW_COUNT }; /* _AC: RFLAGS.AC lifts SMAP */
 
 /* What is known of one address space. */
@@ -149,6 +150,8 @@ struct tlb_space {
 	unsigned pcid;
 	bool is_stale;       /* to be emptied before its next use */
 	uint64_t code_epoch; /* interp/block.c */
+	bool has_code_pages; /* some of these are not 0: jit/pages.c */
+	uint64_t code_pages[CODE_PAGES];
 	unsigned used_count; /* entries with a host page; more than TLB_USED: not listed */
 	uint16_t used[TLB_USED];
 	struct tlb_entry view[VIEW_COUNT][TLB_ENTRIES];
@@ -199,6 +202,7 @@ struct vcpu {
 	uint32_t mode;           /* MODE_* */
 	uint64_t rip;            /* of the current instruction when not inside a block */
 	struct tlb_entry *tlb_now; /* the view data accesses use: space->view[] */
+	struct tlb_entry *tlb_by_ac[2]; /* what that is at CPL 0 without and with RFLAGS.AC */
 	/* The page the stack was last found in, for translated code: hits below the limit. */
 	uint64_t stack_page, stack_limit;
 	uint8_t *stack_host;
@@ -304,8 +308,9 @@ struct vcpu {
 	struct jit *jit;             /* NULL: interpreter only */
 	uint64_t jit_flags, jit_scratch;
 	struct jump_entry *jit_jump;
-	/* Of each half of the addresses: code_epoch and mode, what known ways between blocks hold for. */
-	uint64_t jit_key[2];
+	uint64_t jit_key[2];          /* of each half of the addresses: code_epoch and mode */
+	uint64_t *jit_pages[2];       /* space->code_pages, upper_code_pages */
+	uint64_t upper_code_pages[CODE_PAGES];
 	uint64_t jit_returns, jit_returns_end; /* translated code's part of the host stack */
 	struct jit_link *jit_link;   /* the exit last taken, if it can be linked */
 	uint32_t jit_epoch;          /* raised by jit_flush: older translations are gone */

@@ -46,6 +46,8 @@ struct vector_form {
 };
 /* False: it has an address per element, implicit operands in memory, or uses the x87 unit. */
 bool fpu_vector_form(const struct insn *i, struct vector_form *form);
+/* The immediate byte of a vector instruction, if it has one. False: it could not be prepared. */
+bool fpu_imm8(const struct insn *i, uint8_t *imm8);
 
 /* Translated code ran x87 instructions: c->xsave gets the status word again. */
 void fpu_collect_status(struct vcpu *c);

@@ -191,6 +191,14 @@ void fpu_prepare(const struct vcpu *c, struct insn *i, const uint8_t *bytes)
 	i->imm = (uint64_t)(uintptr_t)s;
 }
 
+bool fpu_imm8(const struct insn *i, uint8_t *imm8)
+{
+	if (i->exec == exec_without_stub)
+		return false;
+	*imm8 = stub_of(i)->form.imm8;
+	return true;
+}
+
 bool fpu_vector_form(const struct insn *i, struct vector_form *form)
 {
 	static const uint8_t level[] = { [CLASS_SSE] = VECTORS_SSE, [CLASS_AVX] = VECTORS_AVX,

@@ -84,19 +84,34 @@ void interp_fini(struct vcpu *c)
 	c->blocks = NULL;
 }
 
+static void new_upper_epoch(struct vcpu *c)
+{
+	c->code_epoch[1] = ++c->blocks->last_epoch;
+	c->upper_code_is_local = false;
+	memset(c->upper_code_pages, 0, sizeof(c->upper_code_pages));
+}
+
+static void new_epoch(struct vcpu *c, struct tlb_space *space)
+{
+	space->code_epoch = ++c->blocks->last_epoch;
+	if (space->has_code_pages)
+		memset(space->code_pages, 0, sizeof(space->code_pages));
+	space->has_code_pages = false;
+}
+
 void interp_use_space(struct vcpu *c)
 {
-	if (c->upper_code_is_local) {
-		c->upper_code_is_local = false;
-		c->code_epoch[1] = ++c->blocks->last_epoch;
-	}
+	if (c->upper_code_is_local)
+		new_upper_epoch(c);
 	c->code_epoch[0] = c->space->code_epoch;
+	c->jit_pages[0] = c->space->code_pages;
+	c->jit_pages[1] = c->upper_code_pages;
 	jit_key_update(c);
 }
 
 void interp_flush_lookup_space(struct vcpu *c)
 {
-	c->space->code_epoch = ++c->blocks->last_epoch;
+	new_epoch(c, c->space);
 	interp_use_space(c);
 }
 
@@ -105,9 +120,8 @@ void interp_flush_lookup(struct vcpu *c)
 	struct block_cache *cache = c->blocks;
 
 	for (unsigned n = 0; n < TLB_SPACES; n++)
-		c->spaces[n].code_epoch = ++cache->last_epoch;
-	c->code_epoch[1] = ++cache->last_epoch;
-	c->upper_code_is_local = false;
+		new_epoch(c, &c->spaces[n]);
+	new_upper_epoch(c);
 	memset(cache->seen, 0, sizeof(cache->seen));
 	interp_use_space(c);
 }
@@ -409,9 +423,12 @@ static bool near_limit(const struct vcpu *c)
 	return !(c->mode & (MODE_FLAT | MODE_CODE64)) && c->rip + 256 + 15 > c->seg[CS].limit;
 }
 
-static struct lookup_entry *lookup_at(struct block_cache *cache, gva_t address)
+/* Address spaces often run the same code at the same place. */
+static struct lookup_entry *lookup_at(struct vcpu *c, gva_t address)
 {
-	return &cache->lookup[(address ^ address >> 12) & (LOOKUP_ENTRIES - 1)];
+	gva_t space = code_half(c, address) ? 0 : (gva_t)(c->space - c->spaces);
+
+	return &c->blocks->lookup[(address ^ address >> 12 ^ space << 9) & (LOOKUP_ENTRIES - 1)];
 }
 
 NOINLINE static struct block *block_find_slowly(struct vcpu *c, gva_t address)
@@ -428,7 +445,7 @@ NOINLINE static struct block *block_find_slowly(struct vcpu *c, gva_t address)
 	b = block_in_hash(c, page, address);
 	if (!b)
 		b = block_make(c, page, address);
-	*lookup_at(cache, address) = (struct lookup_entry){
+	*lookup_at(c, address) = (struct lookup_entry){
 		address, c->code_epoch[code_half(c, address)], b
 	};
 	cache->seen[seen_bit(address) / 64] |= BIT(seen_bit(address) % 64);
@@ -443,7 +460,7 @@ NOINLINE static struct block *block_find_slowly(struct vcpu *c, gva_t address)
 struct block *code_block_find(struct vcpu *c)
 {
 	gva_t address = code_address(c);
-	const struct lookup_entry *e = lookup_at(c->blocks, address);
+	const struct lookup_entry *e = lookup_at(c, address);
 
 	c->insn = NULL; /* what unwinds from here is no instruction's fault */
 	if (unlikely(near_limit(c)))

@@ -42,6 +42,13 @@ static ALWAYS_INLINE void next(struct vcpu *c, const struct insn *i)
 	return i->exec(c, i);
 }
 
+/* An instruction follows in the block, before anything looks at requests. What stands behind a
+ * block's last one has no operand size. */
+static ALWAYS_INLINE bool interp_goes_on(const struct insn *i)
+{
+	return i[1].opsize;
+}
+
 /* RIP of the executing instruction, and of the one after it. Truncated to the code size. */
 static ALWAYS_INLINE uint64_t insn_rip(const struct vcpu *c, const struct insn *i)
 {

@@ -92,11 +92,10 @@ static struct jit_block *translation(struct vcpu *c, struct block *b)
 								.count = b->count,
 								.rip = c->rip,
 								.mode = c->mode,
-								.bytes = b->code,
 								.page_code = b->number,
 								.stamp = b->stamp,
 								.crosses = b->crosses,
-								.page_code2 = b->number2,
+								.page2_code = b->number2,
 								.stamp2 = b->stamp2 });
 	b->jit_epoch = c->jit_epoch;
 	/* Not now, if MXCSR or CR0 are in the way: running it would lead straight back here. */
@@ -151,13 +150,14 @@ static void run_chain(struct vcpu *c)
 static void run_logged(struct vcpu *c)
 {
 	struct block *b = code_block_find(c);
-	bool translated = c->jit && translation(c, b);
+	/* Who comes to an instruction that crosses pages has to be known (jit_arrived). */
+	bool translated = c->jit && !b->crosses && translation(c, b);
 
 	log_tell(c, (struct vm_event){ .kind = VM_LOG_EXEC,
 				       .name = translated ? "translated" : NULL,
 				       .code = { .insns = b->count } });
 	c->jit_link = NULL;
-	if (!run_translated(c, b, false))
+	if (!translated || !run_translated(c, b, false))
 		run_block(c, b);
 	c->insn = NULL;
 }

@@ -30,7 +30,8 @@ void jit_count_back(struct vcpu *c)
 		way = BACK_LINK;
 	else if (__atomic_load_n(&c->requests, __ATOMIC_RELAXED) || c->run->immediate_exit)
 		way = BACK_REQUEST;
-	else if (known->rip == c->rip && known->key == c->jit_key[code_half(c, c->rip)])
+	else if (known->rip == c->rip && known->mode == c->mode &&
+		 known->identity == c->jit_pages[code_half(c, c->rip)][page_slot(c->rip, c->mode)])
 		way = BACK_CHECK;
 	c->jit->counters.back[way]++;
 }

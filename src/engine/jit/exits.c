@@ -3,32 +3,38 @@
  * Ends of blocks.
  *
  * A jump within the page leads to the other block itself once that has been found (jit_arrived). One
- * to another page does too, as long as linear addresses and the mode mean what they did then: the
- * link's key is compared. Everything else goes through a table of recent targets.
+ * to another page does too, while that page has the identity that it had then (pages.c). Everything
+ * else goes through a table of recent targets.
  */
 #include "engine/jit/internal.h"
 
-static struct host_memory key_for(const struct translator *t)
+/* The identities of pages in our half of the addresses; an entry of the other half finds none. */
+static struct host_memory pages_for(const struct translator *t)
 {
-	/* Whoever is in one half of the addresses mostly stays there; else the key never fits. */
-	return code_half(t->c, t->source->rip) ? GS(jit_key[1]) : GS(jit_key[0]);
+	return code_half(t->c, t->source->rip) ? GS(jit_pages[1]) : GS(jit_pages[0]);
 }
 
 /* T0: the entry of the table of targets, T1: the target, which it still is after a miss. */
 static void jump_through_table(struct translator *t)
 {
-	uint8_t *other, *stale;
+	uint8_t *other[2], *stale;
 
 	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, rip)));
-	other = emit_jcc(&t->e, CC_NE);
-	emit_load(&t->e, 8, T1, key_for(t));
-	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, key)));
+	other[0] = emit_jcc(&t->e, CC_NE);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_register(T0, offsetof(struct jump_entry, mode)),
+			 (int32_t)t->source->mode);
+	other[1] = emit_jcc(&t->e, CC_NE);
+	emit_load(&t->e, 4, T1, at_register(T0, offsetof(struct jump_entry, slot)));
+	emit_alu(&t->e, ALU_ADD, 8, T1, pages_for(t));
+	emit_load(&t->e, 8, T1, at_register(T1, 0));
+	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, identity)));
 	stale = emit_jcc(&t->e, CC_NE);
 	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4,
 		 at_register(T0, offsetof(struct jump_entry, code)));
 	emit_land(&t->e, stale);
 	emit_load(&t->e, 8, T1, at_register(T0, offsetof(struct jump_entry, rip)));
-	emit_land(&t->e, other);
+	emit_land(&t->e, other[0]);
+	emit_land(&t->e, other[1]);
 }
 
 /* T1 is no canonical address: the interpreter takes the branch, which faults. T0 is overwritten. */
@@ -92,6 +98,7 @@ static struct jit_link *new_link(struct translator *t, uint64_t target, bool is_
 				   .flags_in_host = t->flags_in_host,
 				   .is_far = is_far,
 				   .vectors = t->vectors,
+				   .mode = t->source->mode,
 				   .forward = target > t->source->rip + t->insn_start };
 	return link;
 }
@@ -108,21 +115,25 @@ static struct link_stub *new_stub(struct translator *t, struct jit_link *link)
 /* To another page, which may be elsewhere next time. Flags are in memory. */
 static void exit_far(struct translator *t, uint64_t target)
 {
+	unsigned slot = 8 * page_slot(target, t->source->mode);
 	struct jit_link *link = new_link(t, target, true);
 	struct link_stub *stub;
 
-	emit_load(&t->e, 8, T0, at_pointer(t, &link->key, T0));
-	emit_alu(&t->e, ALU_CMP, 8, T0, key_for(t));
+	if (code_half(t->c, t->source->rip)) {
+		emit_load(&t->e, 8, T0, at_gs(offsetof(struct vcpu, upper_code_pages) + slot));
+	} else {
+		emit_load(&t->e, 8, T0, GS(jit_pages[0]));
+		emit_load(&t->e, 8, T0, at_register(T0, (int32_t)slot));
+	}
+	emit_alu(&t->e, ALU_CMP, 8, T0, at_pointer(t, &link->identity, T1));
 	stub = new_stub(t, link);
 	stub->stale = emit_jcc(&t->e, CC_NE);
 	stub->place = link->place = emit_jmp(&t->e);
 }
 
-/* What begins near the page's end may cross it, and where the next page is may change. */
 static bool on_page(const struct translator *t, uint64_t target)
 {
-	return !((t->source->rip ^ target) & PAGE_MASK) &&
-	       (target & ~PAGE_MASK) <= PAGE_BYTES - 15;
+	return !((t->source->rip ^ target) & PAGE_MASK);
 }
 
 void exit_direct(struct translator *t, uint64_t target)

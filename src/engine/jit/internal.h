@@ -19,6 +19,7 @@
 enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, RETURNS = 512, JUMP_BITS = 16,
        JUMP_ENTRIES = 1 << JUMP_BITS, CACHE_BYTES = 128 << 20,
        MAX_BLOCKS = 1 << 19, MAX_SINGLES = 1 << 20, MAX_LINKS = 2, NOT_LINKED = 0,
+       CODE_PAGE_BITS = 11, MAX_IDENTITIES = 1 << 15,
        ROOM_FOR_ONE = 24 << 10, MAX_LEAVES = 96,
        THUNK_BYTES = 16 << 10 };
 
@@ -38,16 +39,20 @@ struct jit_link {
 	const uint32_t *page_code; /* of the block it leaves */
 	bool flags_in_host;
 	bool forward; /* towards higher addresses: no loop can consist of such exits alone */
-	bool is_far;  /* to another page; good while vcpu.jit_key is what it was */
+	bool is_far;  /* to another page; good while that page has this identity */
 	enum vector_level vectors; /* in the host's certainly */
-	uint64_t key;
+	uint32_t mode;
+	uint64_t identity;
 };
 
 struct jit_block {
 	uint64_t rip;
-	uint32_t mode, stamp, stamp2;
-	const uint32_t *page_code, *page_code2; /* the same twice, if it does not cross pages */
-	bool crosses;
+	uint32_t mode, stamp;
+	const uint32_t *page_code;
+	/* Of an instruction that crosses pages: the second page and what it has to be; 0 of others. */
+	uint64_t identity2;
+	const uint32_t *page2_code;
+	uint32_t stamp2;
 	enum vector_level vectors;  /* what it needs of the vector registers in the host's */
 	bool needs_flags;           /* some status flags, on entry */
 	/* Where to go in, each falling into the next: from anywhere, with the right mode and linear
@@ -59,9 +64,19 @@ struct jit_block {
 };
 
 struct jump_entry {
-	uint64_t rip, key; /* good while vcpu.jit_key is that */
+	uint64_t rip;
+	uint64_t identity; /* good while this is in the page's slot */
 	const uint8_t *code;
-	uint64_t unused;   /* 32 bytes in all */
+	uint32_t slot;     /* in bytes */
+	uint32_t mode;
+};
+
+/* pages.c */
+struct page_identity {
+	uint64_t page;
+	const uint32_t *page_code;
+	uint32_t mode;
+	struct page_identity *chain;
 };
 
 struct jit {
@@ -76,6 +91,9 @@ struct jit {
 	unsigned single_count;
 	struct jit_counters counters;
 	struct jump_entry jump[JUMP_ENTRIES];
+	unsigned identity_count;
+	struct page_identity identities[MAX_IDENTITIES];
+	struct page_identity *identity_hash[CODE_PAGES];
 };
 
 static inline unsigned jump_index(uint64_t rip)
@@ -98,6 +116,7 @@ struct translator {
 	struct leave_at { uint8_t *place; uint64_t rip; } leave_at[MAX_LEAVES]; /* jumps out, mid-block */
 	unsigned leave_at_count;
 	unsigned links, insn_start;
+	bool is_last; /* the current instruction is the block's last */
 	bool x87_checked; /* x87 instructions may simply run here */
 	uint64_t x87_rip; /* of one that ran, not in the vCPU yet; 0: none */
 	/* Out-of-line pieces of exits. */
@@ -187,6 +206,14 @@ struct host_memory gpr_slot(unsigned guest);
 uint16_t flags_replaced(const struct insn *i, const struct op_info *info);
 uint16_t flags_needed(const struct insn *i, const struct op_info *info);
 uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t after);
+
+/* pages.c */
+unsigned page_slot(uint64_t rip, uint32_t mode);
+/* The block is what its linear address leads to now. Its page's identity; 0: no room. */
+uint64_t page_arrived(struct vcpu *c, const struct jit_block *block);
+/* 0: no room. */
+uint64_t page_identity(struct jit *jit, uint64_t rip, uint32_t mode, const uint32_t *page_code);
+void pages_forget(struct vcpu *c);
 
 /* exits.c: ends of blocks. */
 void exit_direct(struct translator *t, uint64_t target);

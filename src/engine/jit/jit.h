@@ -34,11 +34,10 @@ struct jit_source {
 	unsigned count;
 	uint64_t rip;             /* linear, of the first byte; code segment base is 0 */
 	uint32_t mode;
-	const uint8_t *bytes;     /* the code itself, from the first byte on */
 	const uint32_t *page_code;
 	uint32_t stamp;
-	bool crosses; /* one instruction, whose end is on the next page: these are that page's */
-	const uint32_t *page_code2;
+	bool crosses;             /* one instruction, which ends in the next page */
+	const uint32_t *page2_code;
 	uint32_t stamp2;
 };
 /* NULL: not worth it, or no room (then everything was flushed; the next hot block starts anew). */

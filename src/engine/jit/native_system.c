@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
  * Instructions on RFLAGS as a whole or on single flags, reading segment registers, FS and GS bases,
- * fences, PAUSE, RDTSC, and LOOP and JRCXZ.
+ * fences, PAUSE, RDTSC, LOOP and JRCXZ, SWAPGS, STAC and CLAC.
  *
  * DF and IF are in vcpu.rflags; clearing IF needs no look at events.
  *
@@ -130,6 +130,55 @@ static bool segment_base(struct translator *t, const struct insn *i)
 	return true;
 }
 
+static void swap_gs(struct translator *t)
+{
+	struct host_memory base = segment(GS, offsetof(struct segment, base));
+
+	emit_load(&t->e, 8, T0, base);
+	emit_load(&t->e, 8, T1, GS(msr.kernel_gs_base));
+	emit_store(&t->e, 8, base, T1);
+	emit_store(&t->e, 8, GS(msr.kernel_gs_base), T0);
+}
+
+/* The stack's page stays if more is allowed now than before. */
+static void set_access(struct translator *t, bool ac)
+{
+	clobber_flags(t);
+	if (ac)
+		emit_alu_mem_imm(&t->e, ALU_OR, 4, GS(rflags), F_AC);
+	else
+		clear_rflags(t, F_AC);
+	emit_load(&t->e, 8, T0, GS(tlb_by_ac[ac]));
+	emit_store(&t->e, 8, GS(tlb_now), T0);
+	if (!ac)
+		emit_store_imm(&t->e, 8, GS(stack_limit), 0);
+}
+
+static bool group_01(struct translator *t, const struct insn *i)
+{
+	bool is_user = t->source->mode & MODE_USER;
+
+	switch (i->modrm) {
+	case 0xca:
+	case 0xcb:
+		if (is_user)
+			return false;
+		set_access(t, i->modrm & 1);
+		return true;
+	case 0xf8:
+		if (is_user || t->word != 8)
+			return false;
+		swap_gs(t);
+		return true;
+	case 0xf9:
+		read_tsc(t);
+		emit_load(&t->e, 4, H_RCX, GS(msr.tsc_aux));
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* CLC, STC, CMC, LAHF, SAHF: the same byte. */
 static void plain(struct translator *t, const struct insn *i, const struct op_info *info)
 {
@@ -159,11 +208,11 @@ static bool two_bytes(struct translator *t, const struct insn *i, const struct o
 {
 	if (info->opcode == 0xae)
 		return fence(t, i);
-	if (info->opcode != 0x31 && (info->opcode != 1 || i->modrm != 0xf9))
+	if (info->opcode == 0x01)
+		return group_01(t, i);
+	if (info->opcode != 0x31)
 		return false;
 	read_tsc(t);
-	if (info->opcode == 1) /* RDTSCP */
-		emit_load(&t->e, 4, H_RCX, GS(msr.tsc_aux));
 	return true;
 }
 

@@ -11,8 +11,10 @@
  * stores it, and slow paths in between do. Without unmasked exceptions FDP and FOP do not change.
  *
  * Manual: SDM 1 8, 9.
- * Left to the interpreter: FNINIT, EMMS, MMX mixed with XMM, MASKMOVQ, and what stores or loads more than a register: FLDENV to FNSAVE.
+ * Left to the interpreter: FNINIT, EMMS, MMX mixed with XMM, MASKMOVQ, and what stores or
+ * loads more than a register: FLDENV to FNSAVE.
  */
+#include "engine/fpu/fpu.h"
 #include "engine/jit/internal.h"
 
 enum { FCW = 0, FSW = 2, FIP = 8, ALL_MASKED = 0x3f }; /* offsets in vcpu.xsave */
@@ -169,8 +171,9 @@ bool native_mmx(struct translator *t, const struct insn *i, const struct op_info
 	struct slow_path *s = &t->slow[t->slow_count];
 	struct encoding e = { .map = maps[info->map], .opcode = info->opcode, .size = 4 };
 	unsigned reg = i->modrm >> 3 & 7, rm = T0;
+	uint8_t imm8;
 
-	if (!mmx_is_native(i, info))
+	if (!mmx_is_native(i, info) || !fpu_imm8(i, &imm8))
 		return false;
 	if ((info->reg & FIELD_KIND) == FIELD_GPR64 || (info->rm & FIELD_KIND) == FIELD_GPR64)
 		e.size = 8;
@@ -187,7 +190,7 @@ bool native_mmx(struct translator *t, const struct insn *i, const struct op_info
 	else
 		emit_reg(&t->e, e, reg, rm);
 	if (info->imm != IMM_NONE)
-		emit_u8(&t->e, t->source->bytes[i->start + i->length - 1]);
+		emit_u8(&t->e, imm8);
 	if (is_gpr(info->reg) && info->reg & FIELD_WRITTEN)
 		put_gpr(t, i->reg, reg);
 	if (!insn_has_memory(i) && is_gpr(info->rm) && info->rm & FIELD_WRITTEN)

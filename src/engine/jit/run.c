@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "engine/fpu/fpu.h"
+#include "engine/interp/exec.h"
 #include "engine/interp/flags.h"
 #include "engine/interp/interp.h"
 #include "engine/sys/log.h"
@@ -32,8 +33,9 @@ static int run_single(struct vcpu *c, struct jit_single *single)
 	c->jit_stop = true; /* unless it gets to the instruction behind it */
 	single->insn->exec(c, single->insn);
 	c->jit_flags = flags_status(c);
-	/* Somebody wants us, or known ways do not lead where they did. */
-	if (!c->jit_stop && (vcpu_is_kicked(c) || c->jit_key[0] != keys[0] || c->jit_key[1] != keys[1])) {
+	/* Somebody wants us, or known ways do not lead where they did. Behind STI nobody is let in. */
+	if (!c->jit_stop && single->insn->exec != exec_sti &&
+	    (vcpu_is_kicked(c) || c->jit_key[0] != keys[0] || c->jit_key[1] != keys[1])) {
 		c->rip = next_rip(c, single->insn);
 		c->jit_stop = true;
 	}
@@ -220,15 +222,18 @@ void jit_flush(struct vcpu *c)
 	c->jit_epoch++;
 	c->jit_link = NULL;
 	memset(jit->jump, 0, sizeof(jit->jump));
+	pages_forget(c);
 }
 
 bool jit_matches(const struct vcpu *c, const struct jit_block *block)
 {
+	if (block->identity2 &&
+	    __atomic_load_n(block->page2_code, __ATOMIC_RELAXED) != block->stamp2)
+		return false;
 	if (block->vectors && !vectors_allow(c, block->vectors))
 		return false;
 	return block->rip == c->rip && block->mode == c->mode &&
-	       __atomic_load_n(block->page_code, __ATOMIC_RELAXED) == block->stamp &&
-	       __atomic_load_n(block->page_code2, __ATOMIC_RELAXED) == block->stamp2;
+	       __atomic_load_n(block->page_code, __ATOMIC_RELAXED) == block->stamp;
 }
 
 void jit_run(struct vcpu *c, struct jit_block *block)
@@ -264,16 +269,21 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 {
 	struct jit_link *link = c->jit_link;
 	struct jump_entry *e = &c->jit->jump[jump_index(block->rip)];
+	uint64_t identity = page_arrived(c, block);
 	const uint8_t *entry;
 
+	if (!identity)
+		return;
 	*e = (struct jump_entry){ .rip = block->rip,
-				  .key = c->jit_key[code_half(c, block->rip)],
-				  .code = block->entry_any };
-	if (!link || link->target != block->rip)
+				  .identity = identity,
+				  .code = block->entry_any,
+				  .slot = 8 * page_slot(block->rip, block->mode),
+				  .mode = block->mode };
+	if (!link || link->target != block->rip || link->mode != block->mode)
 		return;
 	if (link->is_far)
-		link->key = c->jit_key[code_half(c, block->rip)];
-	else if (link->page_code != block->page_code || block->crosses)
+		link->identity = identity;
+	else if (link->page_code != block->page_code)
 		return;
 	entry = entry_for(link, block);
 	store_le32(link->place, (uint32_t)(entry - (link->place + 4 + (c->jit->code.run - c->jit->code.write))));

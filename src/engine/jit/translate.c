@@ -62,7 +62,8 @@ static struct jit_single *new_single(struct translator *t, const struct insn *i)
 	}
 	t->jit->single_count++;
 	s->insn[0] = *i;
-	s->insn[1] = (struct insn){ .exec = jit_single_done, .start = i->start + i->length };
+	s->insn[1] = (struct insn){ .exec = jit_single_done, .start = i->start + i->length,
+				    .opsize = !t->is_last };
 	s->block_rip = t->source->rip;
 	s->is_untranslated = false;
 	return s;
@@ -136,6 +137,23 @@ void leave_for(struct translator *t, enum condition condition, uint64_t rip)
 	t->leave_at[t->leave_at_count++] = (struct leave_at){ emit_jcc(&t->e, condition), rip };
 }
 
+/* Of an instruction that crosses pages: each way in passes here. */
+static void check_second_page(struct translator *t)
+{
+	const struct jit_block *b = t->block;
+	uint64_t second = b->rip + PAGE_BYTES;
+	unsigned slot = 8 * page_slot(second, b->mode);
+
+	emit_load(&t->e, 8, T0, code_half(t->c, second) ? GS(jit_pages[1]) : GS(jit_pages[0]));
+	emit_load(&t->e, 8, T0, at_register(T0, (int32_t)slot));
+	emit_alu(&t->e, ALU_CMP, 8, T0, at_pointer(t, &b->identity2, T1));
+	leave_unless(t, CC_NE);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, b->page_code, T0), (int32_t)b->stamp);
+	leave_unless(t, CC_NE);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, b->page2_code, T0), (int32_t)b->stamp2);
+	leave_unless(t, CC_NE);
+}
+
 /*
  * Code that changed, missing vector registers, and a wish to leave (vcpu.h, VCPU_KICK): back to the
  * run loop. Every loop has a backward or an indirect jump, which look for the latter. Code changes
@@ -150,11 +168,6 @@ static void emit_entry(struct translator *t)
 	b->entry_any = emit_here(&t->e);
 	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, s->page_code, T0), (int32_t)s->stamp);
 	leave_unless(t, CC_NE);
-	if (s->crosses) {
-		emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, s->page_code2, T0),
-				 (int32_t)s->stamp2);
-		leave_unless(t, CC_NE);
-	}
 	b->entry = emit_here(&t->e);
 	if (b->vectors) {
 		emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(jit_vectors), (int32_t)b->vectors);
@@ -165,6 +178,8 @@ static void emit_entry(struct translator *t)
 	emit_alu_mem_imm(&t->e, ALU_CMP, 2, at_pointer(t, &t->c->run->immediate_exit, T0), 0);
 	leave_unless(t, CC_NE);
 	b->entry_forward = emit_here(&t->e);
+	if (b->identity2)
+		check_second_page(t);
 	t->flags_in_host = false;
 	t->flags_in_memory = true;
 }
@@ -263,13 +278,18 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	unsigned count = source->count;
 
 	if (jit->block_count == MAX_BLOCKS || jit->used + ROOM_FOR_ONE > jit->code.size ||
-	    jit->single_count + 2 * 64 > MAX_SINGLES)
+	    jit->single_count + 2 * 64 > MAX_SINGLES || jit->identity_count == MAX_IDENTITIES)
 		return no_room(c);
 	t.block = &jit->blocks[jit->block_count];
 	*t.block = (struct jit_block){ .rip = source->rip, .mode = source->mode,
 				       .stamp = source->stamp, .page_code = source->page_code,
-				       .stamp2 = source->stamp2, .page_code2 = source->page_code2,
-				       .crosses = source->crosses };
+				       .stamp2 = source->stamp2, .page2_code = source->page2_code };
+	if (source->crosses) {
+		t.block->identity2 = page_identity(jit, source->rip + PAGE_BYTES, source->mode,
+						   source->page2_code);
+		if (!t.block->identity2)
+			return no_room(c);
+	}
 	t.e = (struct emitter){ .out = jit->code.write + jit->used,
 				.begin = jit->code.write + jit->used,
 				.end = jit->code.write + jit->used + ROOM_FOR_ONE,
@@ -283,6 +303,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	emit_entry(&t);
 	for (unsigned k = 0; k < count; k++) {
 		t.insn_start = source->insns[k].start;
+		t.is_last = k + 1 == count;
 		t.live_before = live[k];
 		t.live_after = live[k + 1];
 		if (k + 1 < count)

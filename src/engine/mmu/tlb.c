@@ -123,10 +123,13 @@ bool mmu_watches_data(const struct vcpu *c)
 void tlb_select_view(struct vcpu *c)
 {
 	forget_stack(c);
-	if (unlikely(c->mode & MODE_ALIGN || mmu_watches_data(c)))
-		c->tlb_now = c->no_translations;
-	else
-		c->tlb_now = c->space->view[view_now(c)];
+	if (unlikely(c->mode & MODE_ALIGN || mmu_watches_data(c))) {
+		c->tlb_now = c->tlb_by_ac[0] = c->tlb_by_ac[1] = c->no_translations;
+		return;
+	}
+	c->tlb_now = c->space->view[view_now(c)];
+	c->tlb_by_ac[0] = c->space->view[view_of_system(c)];
+	c->tlb_by_ac[1] = c->space->view[VIEW_KERNEL_AC];
 }
 
 void tlb_flush_all(struct vcpu *c)

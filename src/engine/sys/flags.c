@@ -92,8 +92,11 @@ void exec_sti(struct vcpu *c, const struct insn *i)
 	}
 	if (c->rflags & F_IF)
 		return next(c, i);
-	/* The next instruction runs before anything is let in: debug_after_insn() ends that. */
 	c->rflags |= F_IF;
+	/* Whatever comes while the next instruction is on its way may as well have come after it. */
+	if (interp_goes_on(i) && !c->event_waiting && !__atomic_load_n(&c->requests, __ATOMIC_SEQ_CST))
+		return next(c, i);
+	/* The next instruction runs before anything is let in: debug_after_insn() ends that. */
 	c->shadow_sti = true;
 	mode_update(c);
 	return end_block(c, next_rip(c, i));

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * Where linear pages of code lead, for jumps from one page to another.
+ *
+ * A page is known by its linear address, what is there (memslot.code names a physical page), and the
+ * mode its code runs in: each such combination has an identity. The vCPU has a table of the
+ * identities that its page tables were found to yield, one per address space and one for the upper
+ * half. Slots are emptied with the epoch (interp/block.c), so that one with the right identity says
+ * that a jump into that page leads to the same code as when it was linked. Processes that run the
+ * same code at the same place share its translations and links.
+ */
+#include "engine/jit/internal.h"
+
+#include "base/bytes.h"
+
+unsigned page_slot(uint64_t rip, uint32_t mode)
+{
+	uint32_t page = (uint32_t)(rip >> PAGE_SHIFT) + (mode << 20);
+
+	return page * JUMP_FACTOR >> (32 - CODE_PAGE_BITS);
+}
+
+uint64_t page_identity(struct jit *jit, uint64_t rip, uint32_t mode, const uint32_t *page_code)
+{
+	struct page_identity **bucket = &jit->identity_hash[page_slot(rip, mode)], *p;
+	uint64_t page = rip & PAGE_MASK;
+
+	for (p = *bucket; p; p = p->chain)
+		if (p->page == page && p->mode == mode && p->page_code == page_code)
+			return (uintptr_t)p;
+	if (jit->identity_count == MAX_IDENTITIES)
+		return 0;
+	p = &jit->identities[jit->identity_count++];
+	*p = (struct page_identity){ .page = page, .mode = mode, .page_code = page_code,
+				     .chain = *bucket };
+	*bucket = p;
+	return (uintptr_t)p;
+}
+
+static void page_is(struct vcpu *c, uint64_t rip, uint32_t mode, uint64_t identity)
+{
+	unsigned half = code_half(c, rip);
+
+	c->jit_pages[half][page_slot(rip, mode)] = identity;
+	if (!half)
+		c->space->has_code_pages = true;
+}
+
+uint64_t page_arrived(struct vcpu *c, const struct jit_block *b)
+{
+	uint64_t identity = page_identity(c->jit, b->rip, b->mode, b->page_code);
+
+	if (b->identity2)
+		page_is(c, b->rip + PAGE_BYTES, b->mode, b->identity2);
+	page_is(c, b->rip, b->mode, identity);
+	return identity;
+}
+
+void pages_forget(struct vcpu *c)
+{
+	for (unsigned n = 0; n < TLB_SPACES; n++)
+		memset(c->spaces[n].code_pages, 0, sizeof(c->spaces[n].code_pages));
+	memset(c->upper_code_pages, 0, sizeof(c->upper_code_pages));
+	c->jit->identity_count = 0;
+	memset(c->jit->identity_hash, 0, sizeof(c->jit->identity_hash));
+}
