@@ -226,6 +226,53 @@ static void a_string_faults_between_elements(void **state)
 	machine_free(m);
 }
 
+/* In a segment that is not flat: 8 bytes around the index's end at 64 KiB, then words up to the
+ * limit, where the last one would cross it. */
+GUEST(real_strings, ".code16",
+      "movw $0x2000, %ax\n movw %ax, %es\n movw $0xfffc, %di\n movw $8, %cx\n movb $0x11, %al\n"
+      "rep stosb\n movb $0x22, %es:4\n xorw %si, %si\n movw $9, %cx\n xorw %di, %di\n"
+      "movw %es, %ax\n movw %ax, %ds\n movw $0xfffc, %si\n movw $0x100, %di\n rep movsb\n"
+      "movw $0x101, %di\n movw $100, %cx\n movb $0x11, %al\n repe scasb\n"
+      "movw %di, %ax\n outw %ax, $0xf4\n"
+      "movw $0xfff1, %di\n movw $10, %cx\n rep stosw\n hlt");
+
+static void strings_keep_to_their_segment(void **state)
+{
+	static const uint8_t report[] = { 0x89, 0xf8, 0xe7, 0xf4, 0x89, 0xc8, 0xe7, 0xf4 };
+	struct machine *m = machine_new();
+	uint16_t handler[2] = { 0x7000, 0 };
+
+	machine_start(m, REAL_16, real_strings, real_strings_end);
+	memcpy(m->memory + 4 * 13, handler, sizeof(handler));
+	memcpy(m->memory + 0x7000, report, sizeof(report)); /* DI, CX */
+	machine_expect_out(m, 0xf4, 2, 0x109);
+	machine_expect_out(m, 0xf4, 2, 0xffff);
+	machine_expect_out(m, 0xf4, 2, 3);
+	machine_free(m);
+}
+
+/* As long as they are in one page, they come at once. */
+GUEST(real_ins, ".code16",
+      "movw $0x2000, %ax\n movw %ax, %es\n movw $0x1f0, %di\n movw $0x1f0, %dx\n"
+      "movw $256, %cx\n rep insw\n movw %es:0x3ee, %ax\n outw %ax, $0xf4\n hlt");
+
+static void ports_are_read_in_runs(void **state)
+{
+	struct machine *m = machine_new();
+	uint8_t *data;
+
+	machine_start(m, REAL_16, real_ins, real_ins_end);
+	data = (uint8_t *)m->run;
+	assert_int_equal(machine_run(m), KVM_EXIT_IO);
+	assert_int_equal(m->run->io.count, 256);
+	data += m->run->io.data_offset;
+	memset(data, 0, 510);
+	data[510] = 0x34;
+	data[511] = 0x12;
+	machine_expect_out(m, 0xf4, 2, 0x1234);
+	machine_free(m);
+}
+
 /* Locked accesses across pages are still done. */
 GUEST(locked_code, ".code64",
       "movl $0x20fff, %ebx\n movw $0x1ff, (%rbx)\n lock addw $1, (%rbx)\n"
@@ -328,6 +375,8 @@ int main(void)
 		cmocka_unit_test(code_beyond_the_limit_faults),
 		cmocka_unit_test(string_instructions_repeat),
 		cmocka_unit_test(a_string_faults_between_elements),
+		cmocka_unit_test(strings_keep_to_their_segment),
+		cmocka_unit_test(ports_are_read_in_runs),
 		cmocka_unit_test(a_locked_access_across_pages_is_done),
 		cmocka_unit_test(protection_keys_count_at_once),
 		cmocka_unit_test(lazy_flags_are_the_manuals),

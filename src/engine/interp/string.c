@@ -4,7 +4,7 @@
  *
  * Registers are committed after each element (or each run of elements copied at once), so a fault,
  * an exit or an interrupt finds the instruction restartable as the manual wants it. Runs: all but
- * LODS upwards, with flat segments, within a page on both sides, on plain memory.
+ * LODS upwards, within a page and the segment's limit on both sides, on plain memory.
  *
  * Manual: SDM 2, REP, MOVS to OUTS.
  */
@@ -99,24 +99,47 @@ static ALWAYS_INLINE void string_op(struct vcpu *c, const struct insn *i, elemen
 	return next(c, i);
 }
 
-/* Elements of a run that starts at `offset` and stays below the top of the address space. */
-static uint64_t run_room(const struct insn *i, uint64_t offset, uint64_t count)
+static bool runs_possible(const struct vcpu *c)
 {
-	uint64_t top = i->addrsize == 8 ? ~0ull : 0xffffffffull;
-
-	return MIN(count, (top - offset) / i->opsize);
+	return !(c->mode & MODE_STEP) && !(c->rflags & F_DF);
 }
 
-/* Such an element goes alone: it may end beyond the canonical addresses. */
-static bool crosses_page(const struct insn *i, uint64_t offset)
+/* Whole elements from `offset` on before the index wraps around or the segment ends. */
+static uint64_t elements_in_segment(const struct vcpu *c, const struct insn *i, unsigned seg,
+				    uint64_t offset)
 {
-	return (offset & (PAGE_BYTES - 1)) + i->opsize > PAGE_BYTES;
+	const struct segment *s = &c->seg[seg];
+	uint64_t last = i->addrsize == 8 ? ~0ull : i->addrsize == 4 ? 0xffffffff : 0xffff;
+
+	if (!(c->mode & MODE_CODE64)) {
+		if ((s->rights & (SEG_CODE | SEG_DOWN)) == SEG_DOWN)
+			return 0;
+		last = MIN(last, s->limit);
+	}
+	/* At the very top an element goes alone: 64-bit addresses have no room for a count. */
+	return offset > last ? 0 : (last - offset + (i->addrsize == 2)) / i->opsize;
 }
 
-static bool runs_possible(const struct vcpu *c, const struct insn *i)
+/* Of elements that go up from a place, those up to the end of its page. */
+static uint64_t elements_in_page(const struct insn *i, gva_t address)
 {
-	return c->mode & MODE_FLAT && !(c->mode & MODE_STEP) && i->addrsize != 2 &&
-	       !(c->rflags & F_DF);
+	return (PAGE_BYTES - (address & ~PAGE_MASK)) / i->opsize;
+}
+
+/*
+ * Where the elements at the index register are in the host's memory, and how many of `*count` are
+ * there; NULL if the next one must go alone. Faults as that one would.
+ */
+static uint8_t *run_at(struct vcpu *c, const struct insn *i, unsigned seg, unsigned index,
+		       enum access access, uint64_t *count)
+{
+	uint64_t offset = index_read(c, i, index);
+	gva_t address = linear_address(c, seg, offset, i->opsize, access);
+	unsigned bytes;
+
+	*count = MIN(*count, elements_in_segment(c, i, seg, offset));
+	*count = MIN(*count, elements_in_page(i, address));
+	return *count ? mem_span(c, address, access, &bytes) : NULL;
 }
 
 static void movs_element(struct vcpu *c, const struct insn *i)
@@ -131,27 +154,23 @@ static void movs_element(struct vcpu *c, const struct insn *i)
 
 static uint64_t movs_run(struct vcpu *c, const struct insn *i, uint64_t count)
 {
-	uint64_t from = index_read(c, i, RSI), to = index_read(c, i, RDI), elements, bytes;
-	unsigned from_bytes, to_bytes;
-	const uint8_t *host_from;
-	uint8_t *host_to;
+	const uint8_t *from;
+	uint8_t *to;
+	uint64_t bytes;
 
-	if (!runs_possible(c, i) || i->seg >= FS || i->seg == CS || count < 4 ||
-	    crosses_page(i, from) || crosses_page(i, to))
+	if (!runs_possible(c) || count < 4)
 		return 0;
-	host_from = mem_span(c, from, ACCESS_READ, &from_bytes);
-	host_to = host_from ? mem_span(c, to, ACCESS_WRITE, &to_bytes) : NULL;
-	if (!host_to)
+	from = run_at(c, i, i->seg, RSI, ACCESS_READ, &count);
+	to = from ? run_at(c, i, ES, RDI, ACCESS_WRITE, &count) : NULL;
+	if (!to)
 		return 0;
-	elements = MIN(run_room(i, from, count), run_room(i, to, count));
-	elements = MIN(elements, MIN(from_bytes, to_bytes) / i->opsize);
-	bytes = elements * i->opsize;
-	if (host_to > host_from && host_to < host_from + bytes)
+	bytes = count * i->opsize;
+	if (to > from && to < from + bytes)
 		return 0; /* elements written are read again: a pattern fill */
-	memmove(host_to, host_from, bytes);
+	memmove(to, from, bytes);
 	index_add(c, i, RSI, (int64_t)bytes);
 	index_add(c, i, RDI, (int64_t)bytes);
-	return elements;
+	return count;
 }
 
 void exec_movs(struct vcpu *c, const struct insn *i)
@@ -167,24 +186,21 @@ static void stos_element(struct vcpu *c, const struct insn *i)
 
 static uint64_t stos_run(struct vcpu *c, const struct insn *i, uint64_t count)
 {
-	uint64_t to = index_read(c, i, RDI), elements;
-	unsigned to_bytes;
-	uint8_t *host;
+	uint8_t *to;
 
-	if (!runs_possible(c, i) || count < 4 || crosses_page(i, to))
+	if (!runs_possible(c) || count < 4)
 		return 0;
-	host = mem_span(c, to, ACCESS_WRITE, &to_bytes);
-	if (!host)
+	to = run_at(c, i, ES, RDI, ACCESS_WRITE, &count);
+	if (!to)
 		return 0;
-	elements = MIN(run_room(i, to, count), to_bytes / i->opsize);
 	if (i->opsize == 1 || c->gpr[RAX] == 0) {
-		memset(host, (uint8_t)c->gpr[RAX], elements * i->opsize);
+		memset(to, (uint8_t)c->gpr[RAX], count * i->opsize);
 	} else {
-		for (uint64_t n = 0; n < elements; n++)
-			store_le(host + n * i->opsize, c->gpr[RAX], i->opsize);
+		for (uint64_t n = 0; n < count; n++)
+			store_le(to + n * i->opsize, c->gpr[RAX], i->opsize);
 	}
-	index_add(c, i, RDI, (int64_t)(elements * i->opsize));
-	return elements;
+	index_add(c, i, RDI, (int64_t)(count * i->opsize));
+	return count;
 }
 
 void exec_stos(struct vcpu *c, const struct insn *i)
@@ -235,21 +251,16 @@ static ALWAYS_INLINE uint64_t cmps_until(const uint8_t *a, const uint8_t *b, uns
 
 static uint64_t cmps_run(struct vcpu *c, const struct insn *i, uint64_t count)
 {
-	uint64_t from = index_read(c, i, RSI), to = index_read(c, i, RDI), last;
-	unsigned from_bytes, to_bytes, size = i->opsize;
+	unsigned size = i->opsize;
 	const uint8_t *a, *b;
 	bool until_equal = i->prefix & PREFIX_REPNE;
+	uint64_t last;
 
-	if (!runs_possible(c, i) || i->seg >= FS || i->seg == CS || count < 4 ||
-	    crosses_page(i, from) || crosses_page(i, to))
+	if (!runs_possible(c) || count < 4)
 		return 0;
-	b = mem_span(c, to, ACCESS_READ, &to_bytes); /* processors fault on ES:rDI first */
-	a = b ? mem_span(c, from, ACCESS_READ, &from_bytes) : NULL;
+	b = run_at(c, i, ES, RDI, ACCESS_READ, &count); /* processors fault on ES:rDI first */
+	a = b ? run_at(c, i, i->seg, RSI, ACCESS_READ, &count) : NULL;
 	if (!a)
-		return 0;
-	count = MIN(run_room(i, from, count), run_room(i, to, count));
-	count = MIN(count, MIN(from_bytes, to_bytes) / size);
-	if (!count)
 		return 0;
 	count = size == 1 ? cmps_until(a, b, 1, count, until_equal)
 			  : cmps_until(a, b, size, count, until_equal);
@@ -290,18 +301,17 @@ static uint64_t scas_until(const uint8_t *at, uint64_t value, unsigned size, uin
 
 static uint64_t scas_run(struct vcpu *c, const struct insn *i, uint64_t count)
 {
-	uint64_t to = index_read(c, i, RDI), value = reg_read(c, RAX, i->opsize);
-	unsigned to_bytes, size = i->opsize;
-	const uint8_t *host;
+	uint64_t value = reg_read(c, RAX, i->opsize);
+	unsigned size = i->opsize;
+	const uint8_t *at;
 
-	if (!runs_possible(c, i) || count < 4 || crosses_page(i, to))
+	if (!runs_possible(c) || count < 4)
 		return 0;
-	host = mem_span(c, to, ACCESS_READ, &to_bytes);
-	count = MIN(run_room(i, to, count), to_bytes / size);
-	if (!host || !count)
+	at = run_at(c, i, ES, RDI, ACCESS_READ, &count);
+	if (!at)
 		return 0;
-	count = scas_until(host, value, size, count, i->prefix & PREFIX_REPNE);
-	compare(c, value, load_le(host + (count - 1) * size, size), size);
+	count = scas_until(at, value, size, count, i->prefix & PREFIX_REPNE);
+	compare(c, value, load_le(at + (count - 1) * size, size), size);
 	index_add(c, i, RDI, (int64_t)(count * size));
 	return count;
 }
@@ -321,18 +331,20 @@ static uint16_t string_port(struct vcpu *c, const struct insn *i)
 	return port;
 }
 
-/* Elements to ask for in one exit: within the page, upwards, with flat segments. */
-static unsigned io_run(const struct vcpu *c, const struct insn *i, unsigned index, bool flat_segment)
+/* Elements to ask for in one exit, the first of which is at `address`. */
+static unsigned io_run(struct vcpu *c, const struct insn *i, unsigned seg, unsigned index,
+		       gva_t address)
 {
 	uint64_t offset = index_read(c, i, index);
-	uint64_t in_page = (PAGE_BYTES - (offset & (PAGE_BYTES - 1))) / i->opsize;
 	uint64_t count = is_repeated(i) ? index_read(c, i, RCX) : 1;
 
 	if (c->ports_ready) /* what the VMM was asked for, now also if stepping */
 		return c->ports_ready;
-	if (!runs_possible(c, i) || !flat_segment || in_page == 0)
+	if (!runs_possible(c))
 		return 1;
-	return (unsigned)MIN(count, in_page);
+	count = MIN(count, elements_in_segment(c, i, seg, offset));
+	count = MIN(count, elements_in_page(i, address));
+	return (unsigned)MAX(count, 1);
 }
 
 /* `done` elements went through the port. */
@@ -356,8 +368,8 @@ void exec_ins(struct vcpu *c, const struct insn *i)
 
 	if (is_repeated(i) && !index_read(c, i, RCX))
 		return next(c, i);
-	count = io_run(c, i, RDI, true);
 	address = destination(c, i, ACCESS_WRITE);
+	count = io_run(c, i, ES, RDI, address);
 	if (count > 1 && !mem_span(c, address, ACCESS_WRITE, &room))
 		count = 1; /* to MMIO */
 	mem_check_write(c, address, count * size);
@@ -375,8 +387,8 @@ void exec_outs(struct vcpu *c, const struct insn *i)
 
 	if (is_repeated(i) && !index_read(c, i, RCX))
 		return next(c, i);
-	count = io_run(c, i, RSI, i->seg < FS && i->seg != CS);
 	address = source(c, i);
+	count = io_run(c, i, i->seg, RSI, address);
 	if (count > 1 && !mem_span(c, address, ACCESS_READ, &room))
 		count = 1; /* from MMIO */
 	mem_read_bytes(c, address, buffer, count * size);
