@@ -273,6 +273,29 @@ static void ports_are_read_in_runs(void **state)
 	machine_free(m);
 }
 
+/* A breakpoint on REP MOVS and one on what it writes in its midst: the first is met once, RF being
+ * set between elements; what the handler finds pushed tells so. */
+GUEST(rep_break_code, ".code64",
+      "leaq 1f(%rip), %rax\n movq %rax, %dr0\n movl $0x20023, %eax\n movq %rax, %dr1\n"
+      "movl $0x100405, %eax\n movq %rax, %dr7\n"
+      "movl $0x20000, %esi\n movl $0x20020, %edi\n movl $8, %ecx\n"
+      "1: rep movsb\n nop\n movl %r8d, %eax\n outl %eax, $0xf4\n movl %r9d, %eax\n outl %eax, $0xf4\n hlt");
+GUEST(rep_break_handler, ".code64",
+      "incl %r8d\n btl $16, 16(%rsp)\n adcl $0, %r9d\n btsl $16, 16(%rsp)\n iretq");
+
+static void a_breakpoint_on_a_repeated_string_is_met_once(void **state)
+{
+	struct machine *m = machine_new();
+
+	machine_start(m, LONG_64, rep_break_code, rep_break_code_end);
+	memcpy(m->memory + 0x9000, rep_break_handler,
+	       (size_t)(rep_break_handler_end - rep_break_handler));
+	machine_set_gate(m, 1, 0x9000);
+	machine_expect_out(m, 0xf4, 4, 2);
+	machine_expect_out(m, 0xf4, 4, 1);
+	machine_free(m);
+}
+
 /* Locked accesses across pages are still done. */
 GUEST(locked_code, ".code64",
       "movl $0x20fff, %ebx\n movw $0x1ff, (%rbx)\n lock addw $1, (%rbx)\n"
@@ -377,6 +400,7 @@ int main(void)
 		cmocka_unit_test(a_string_faults_between_elements),
 		cmocka_unit_test(strings_keep_to_their_segment),
 		cmocka_unit_test(ports_are_read_in_runs),
+		cmocka_unit_test(a_breakpoint_on_a_repeated_string_is_met_once),
 		cmocka_unit_test(a_locked_access_across_pages_is_done),
 		cmocka_unit_test(protection_keys_count_at_once),
 		cmocka_unit_test(lazy_flags_are_the_manuals),

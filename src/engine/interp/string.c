@@ -53,6 +53,12 @@ static ALWAYS_INLINE bool must_pause(struct vcpu *c)
 			c->io_done || c->mode & MODE_STEP);
 }
 
+static void pause_between(struct vcpu *c, const struct insn *i)
+{
+	debug_between_elements(c);
+	return end_block(c, insn_rip(c, i));
+}
+
 /* One element done. */
 typedef void element_fn(struct vcpu *c, const struct insn *i);
 
@@ -85,7 +91,7 @@ static ALWAYS_INLINE void repeat(struct vcpu *c, const struct insn *i, element_f
 		if (!may_go_on(c, i, until))
 			break;
 		if (count && must_pause(c))
-			return end_block(c, insn_rip(c, i));
+			return pause_between(c, i);
 	}
 	return next(c, i);
 }
@@ -354,7 +360,7 @@ static void string_io_done(struct vcpu *c, const struct insn *i, unsigned index,
 	if (is_repeated(i)) {
 		index_add(c, i, RCX, -(int64_t)done);
 		if (index_read(c, i, RCX))
-			return end_block(c, insn_rip(c, i));
+			return pause_between(c, i);
 	}
 	return next(c, i);
 }

@@ -124,6 +124,14 @@ void debug_check_port(struct vcpu *c, uint16_t port, unsigned size)
 		c->pending_debug |= matches(c, port, size, 1 << ON_PORT);
 }
 
+void debug_between_elements(struct vcpu *c)
+{
+	if (debug_armed(c) || c->rflags & F_TF) {
+		c->rflags |= F_RF;
+		c->rf_loaded = true;
+	}
+}
+
 static void end_shadows(struct vcpu *c)
 {
 	if (!c->shadow_ending)

@@ -61,6 +61,9 @@ void debug_changed(struct vcpu *c);
  * Before it: code breakpoints; unwinds with #DB or KVM_EXIT_DEBUG. Interrupt shadows are noted.
  */
 void debug_check_fetch(struct vcpu *c, gva_t rip);
+/* A repeated string instruction stops in its midst: RF, so that its breakpoint is not met again, and
+ * for what is pushed. [SDM 3 17.3.1.1] */
+void debug_between_elements(struct vcpu *c);
 /* Data and I/O breakpoints: remembers the match in c->pending_debug. Called when DR7 is armed. */
 void debug_check_data(struct vcpu *c, gva_t address, unsigned size, bool is_write);
 void debug_check_port(struct vcpu *c, uint16_t port, unsigned size);
