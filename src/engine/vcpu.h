@@ -141,7 +141,7 @@ struct tlb_entry {
 	uint64_t write;
 	uint8_t *host;              /* of the page's first byte; NULL: never used */
 };
-enum { TLB_ENTRIES = 4096, TLB_SPACES = 8, TLB_USED = 4000, TLB_MADE = 8, TLB_KEYED = 32 };
+enum { TLB_ENTRIES = 4096, TLB_SPACES = 8, TLB_USED = 4000, TLB_KEYED = 32 };
 enum { CODE_PAGES = 2048 };
 enum tlb_view { VIEW_KERNEL, VIEW_KERNEL_AC, VIEW_USER, VIEW_COUNT }; /* _AC: RFLAGS.AC lifts SMAP */
 
@@ -155,6 +155,13 @@ struct tlb_space {
 	unsigned used_count; /* entries with a host page; more than TLB_USED: not listed */
 	uint16_t used[TLB_USED];
 	struct tlb_entry view[VIEW_COUNT][TLB_ENTRIES];
+};
+
+/* Which entries, of all spaces, may let a page be written; for all pages with the same hash. */
+enum { WRITER_LISTS = 8192, LISTED_WRITERS = 3 };
+struct tlb_writers {
+	uint32_t count; /* more than LISTED_WRITERS: not listed */
+	uint32_t entry[LISTED_WRITERS];
 };
 
 /* MMIO and PIO an unfinished instruction has already done: see mmu/io.h. */
@@ -278,14 +285,11 @@ struct vcpu {
 
 	struct tlb_space *space, *spaces; /* the current one of TLB_SPACES */
 	unsigned next_space;              /* to be given to a new PCID */
-	/* The last entries made writable, a ring, and since when `dropped_page` has no older ones. */
-	struct { struct tlb_space *space; unsigned entry; } made_writable[TLB_MADE];
-	uint64_t made_count, dropped_at;
+	struct tlb_writers *writers;      /* WRITER_LISTS */
 	/* Entries of user pages whose protection key is not 0, and which keys: mmu/tlb.c. */
 	struct { struct tlb_space *space; unsigned entry; } keyed[TLB_KEYED];
 	unsigned keyed_count; /* more than TLB_KEYED: not listed */
 	uint16_t keys;
-	const uint8_t *dropped_page;
 	struct tlb_entry no_translations[TLB_ENTRIES]; /* for when every access must be looked at */
 	uint64_t large_pages[64], huge_pages; /* Bloom bits of 2M and 1G pages in the TLB: mmu/tlb.c */
 	/* Shortcuts to decoded code are good in the epoch they were made in: [1] is for the upper

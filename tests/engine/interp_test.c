@@ -101,6 +101,21 @@ static void code_may_be_rewritten_by_any_name(void **state)
 	EXPECT(LONG_64, alias_code, 4 * 820 + 40 * 6000);
 }
 
+/* Six names for the page, all of which have let it be written before its code first ran. */
+GUEST(names_code, ".code64",
+      "movl $0x201000, %ebx\n movb $0xb8, (%rbx)\n movb $0xc3, 5(%rbx)\n xorl %edx, %edx\n"
+      "movl $0x4018, %esi\n movl $0x203000, %edi\n"
+      "1: movl $0x201007, (%rsi)\n addl $8, %esi\n movb $0xc3, 5(%rdi)\n addl $0x1000, %edi\n"
+      "cmpl $0x209000, %edi\n jb 1b\n"
+      "2: callq *%rbx\n subl $0x1000, %edi\n movl %edi, 1(%rdi)\n callq *%rbx\n"
+      "cmpl %eax, %edi\n jne 3f\n incl %edx\n 3: cmpl $0x203000, %edi\n ja 2b\n"
+      "movl %edx, %eax\n outl %eax, $0xf4\n hlt");
+
+static void many_names_of_a_page_are_all_known(void **state)
+{
+	EXPECT(LONG_64, names_code, 6);
+}
+
 /* A device writes the code of a page that has run, and no translation is flushed but one. */
 GUEST(device_code, ".code64",
       "movl $0x0000002a, 0x201001\n movb $0xb8, 0x201000\n movb $0xc3, 0x201005\n"
@@ -392,6 +407,7 @@ int main(void)
 		cmocka_unit_test(a_group_may_be_told_by_the_next_page),
 		cmocka_unit_test(a_remapped_page_runs_its_new_code),
 		cmocka_unit_test(code_may_be_rewritten_by_any_name),
+		cmocka_unit_test(many_names_of_a_page_are_all_known),
 		cmocka_unit_test(what_a_device_wrote_runs_after_a_flush),
 		cmocka_unit_test(without_paging_no_flush_is_needed),
 		cmocka_unit_test(encodings_at_the_edge_fault),

@@ -73,8 +73,11 @@ static void space_empty(struct tlb_space *space)
 int tlb_init(struct vcpu *c)
 {
 	c->spaces = port_alloc_pages(TLB_SPACES * sizeof(*c->spaces));
-	if (!c->spaces)
+	c->writers = port_alloc_pages(WRITER_LISTS * sizeof(*c->writers));
+	if (!c->spaces || !c->writers) {
+		tlb_fini(c);
 		return -ENOMEM;
+	}
 	for (unsigned n = 0; n < TLB_SPACES; n++) {
 		c->spaces[n].is_stale = true;
 		c->spaces[n].used_count = TLB_USED + 1; /* all zero: to be emptied whole */
@@ -92,7 +95,10 @@ void tlb_fini(struct vcpu *c)
 {
 	if (c->spaces)
 		port_free_pages(c->spaces, TLB_SPACES * sizeof(*c->spaces));
+	if (c->writers)
+		port_free_pages(c->writers, WRITER_LISTS * sizeof(*c->writers));
 	c->spaces = NULL;
+	c->writers = NULL;
 }
 
 enum tlb_view view_of_system(const struct vcpu *c)
@@ -249,37 +255,103 @@ void tlb_flush_page(struct vcpu *c, gva_t address)
 	interp_flush_lookup_page(c, address);
 }
 
-/* No write to the host page `host` may go unnoticed from now on. */
-static void drop_write(struct tlb_space *space, unsigned entry, const uint8_t *host)
+static struct tlb_writers *writers_of(struct vcpu *c, const uint8_t *host)
 {
-	struct tlb_entry *e = entry_at(space, entry);
+	uintptr_t page = (uintptr_t)host >> PAGE_SHIFT;
+
+	return &c->writers[(page ^ page >> 13) % WRITER_LISTS];
+}
+
+/* Of all entries of all spaces. */
+static uint32_t entry_number(const struct vcpu *c, const struct tlb_space *space, unsigned n)
+{
+	return (uint32_t)(space - c->spaces) * VIEW_COUNT * TLB_ENTRIES + n;
+}
+
+static struct tlb_entry *listed_entry(struct vcpu *c, uint32_t n)
+{
+	enum { EACH = VIEW_COUNT * TLB_ENTRIES };
+
+	return entry_at(&c->spaces[n / EACH], n % EACH);
+}
+
+static bool is_writable(const struct tlb_entry *e, uint32_t n)
+{
+	return e->host && e->write != elsewhere(n % TLB_ENTRIES);
+}
+
+/* Forgets what became of other pages, or of none. */
+static void writers_tidy(struct vcpu *c, struct tlb_writers *list)
+{
+	unsigned kept = 0;
+
+	for (unsigned k = 0; k < list->count; k++) {
+		const struct tlb_entry *e = listed_entry(c, list->entry[k]);
+
+		if (is_writable(e, list->entry[k]) && writers_of(c, e->host) == list)
+			list->entry[kept++] = list->entry[k];
+	}
+	list->count = kept;
+}
+
+/* An entry lets its page be written. */
+static void writers_note(struct vcpu *c, const uint8_t *host, uint32_t entry)
+{
+	struct tlb_writers *list = writers_of(c, host);
+
+	if (list->count > LISTED_WRITERS)
+		return;
+	for (unsigned k = 0; k < list->count; k++)
+		if (list->entry[k] == entry)
+			return;
+	if (list->count == LISTED_WRITERS)
+		writers_tidy(c, list);
+	if (list->count < LISTED_WRITERS)
+		list->entry[list->count] = entry;
+	list->count++;
+}
+
+static void drop_write(struct vcpu *c, uint32_t entry, const uint8_t *host)
+{
+	struct tlb_entry *e = listed_entry(c, entry);
 
 	if (e->host == host)
 		e->write = elsewhere(entry % TLB_ENTRIES);
 }
 
+/* Finds all entries, and whether those of the list's other pages can be listed again. */
 static void drop_writes_everywhere(struct vcpu *c, const uint8_t *host)
 {
+	struct tlb_writers *list = writers_of(c, host);
+
+	list->count = 0;
 	for (unsigned n = 0; n < TLB_SPACES; n++) {
 		struct tlb_space *s = &c->spaces[n];
 		bool listed = s->used_count <= TLB_USED;
 
-		for (unsigned k = 0; k < (listed ? s->used_count : VIEW_COUNT * TLB_ENTRIES); k++)
-			drop_write(s, listed ? s->used[k] : k, host);
+		for (unsigned k = 0; k < (listed ? s->used_count : VIEW_COUNT * TLB_ENTRIES); k++) {
+			uint32_t entry = n * VIEW_COUNT * TLB_ENTRIES + (listed ? s->used[k] : k);
+			const struct tlb_entry *e = listed_entry(c, entry);
+
+			drop_write(c, entry, host);
+			if (is_writable(e, entry) && writers_of(c, e->host) == list)
+				writers_note(c, e->host, entry);
+		}
 	}
 }
 
-/* Code that writes to its own page drops the same page's entries again and again. */
+/* No write to the host page `host` may go unnoticed from now on. */
 void tlb_drop_writes(struct vcpu *c, const uint8_t *host)
 {
-	if (host != c->dropped_page || c->made_count - c->dropped_at > TLB_MADE)
+	struct tlb_writers *list = writers_of(c, host);
+
+	if (list->count > LISTED_WRITERS) {
 		drop_writes_everywhere(c, host);
-	else
-		for (uint64_t n = c->dropped_at; n != c->made_count; n++)
-			drop_write(c->made_writable[n % TLB_MADE].space,
-				   c->made_writable[n % TLB_MADE].entry, host);
-	c->dropped_page = host;
-	c->dropped_at = c->made_count;
+	} else {
+		for (unsigned k = 0; k < list->count; k++)
+			drop_write(c, list->entry[k], host);
+		writers_tidy(c, list);
+	}
 	forget_stack(c);
 }
 
@@ -321,8 +393,7 @@ static void remember(struct vcpu *c, enum tlb_view view, gva_t address, const st
 		e->read = address & PAGE_MASK;
 	if (rights & RIGHT_WRITE && may_write) {
 		e->write = address & PAGE_MASK;
-		c->made_writable[c->made_count % TLB_MADE].space = space;
-		c->made_writable[c->made_count++ % TLB_MADE].entry = view * TLB_ENTRIES + index;
+		writers_note(c, e->host, entry_number(c, space, view * TLB_ENTRIES + index));
 	}
 	note_page_size(c, address, page->shift);
 	if (page->user && page->key)
