@@ -51,6 +51,15 @@ uint16_t flags_needed(const struct insn *i, const struct op_info *info)
 	return only_leaves_flags(i, info) ? 0 : info->flags_read & ALL_FLAGS;
 }
 
+/* SWAPGS, STAC, CLAC, CLI, STI, CLD, RDTSC: no handler of theirs looks at status flags. */
+static bool is_blind(const struct insn *i, const struct op_info *info)
+{
+	if (info->map == MAP_0F)
+		return info->opcode == 0x31 ||
+		       (info->opcode == 0x01 && (i->modrm == 0xf8 || (i->modrm & ~1) == 0xca));
+	return info->map == MAP_1 && info->opcode >= 0xfa && info->opcode <= 0xfc;
+}
+
 uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t after)
 {
 	if (vector_need(i))
@@ -59,6 +68,8 @@ uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t
 		return after;
 	if (x87_is_native(i, info))
 		return x87_flags_before(i, info, after);
+	if (info->encoding == LEGACY && is_blind(i, info))
+		return after;
 	if (info->encoding == EVEX ||
 	    info->flags & (OP_X87 | OP_VECTOR | OP_CPL0 | OP_SYSTEM))
 		return ALL_FLAGS;

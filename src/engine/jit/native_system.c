@@ -3,10 +3,11 @@
  * Instructions on RFLAGS as a whole or on single flags, reading segment registers, FS and GS bases,
  * fences, PAUSE, RDTSC, LOOP and JRCXZ, SWAPGS, STAC and CLAC.
  *
- * DF and IF are in vcpu.rflags; clearing IF needs no look at events.
+ * DF and IF are in vcpu.rflags; clearing IF needs no look at events, and setting it only at those
+ * that are known to wait.
  *
  * Manual: SDM 2.
- * Left to the interpreter: POPF, STI and STD, 16-bit PUSHF, RDTSC with CR4.TSD.
+ * Left to the interpreter: POPF and STD, STI at a block's end, 16-bit PUSHF, RDTSC with CR4.TSD.
  */
 #include "engine/jit/internal.h"
 
@@ -21,6 +22,22 @@ static void clear_interrupts(struct translator *t)
 	emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(cpl), 0);
 	slow_if(t, CC_NE);
 	clear_rflags(t, F_IF);
+}
+
+/* As exec_sti() does where nobody waits and an instruction follows in the block. */
+static bool set_interrupts(struct translator *t)
+{
+	if (t->is_last)
+		return false;
+	clobber_flags(t);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(cpl), 0);
+	slow_if(t, CC_NE);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(event_waiting), 0);
+	slow_if(t, CC_NE);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 4, GS(requests), 0);
+	slow_if(t, CC_NE);
+	emit_alu_mem_imm(&t->e, ALU_OR, 4, GS(rflags), F_IF);
+	return true;
 }
 
 static void push_flags(struct translator *t, const struct insn *i)
@@ -245,6 +262,8 @@ bool native_system(struct translator *t, const struct insn *i, const struct op_i
 	case 0xfa:
 		clear_interrupts(t);
 		return true;
+	case 0xfb:
+		return set_interrupts(t);
 	case 0xfc:
 		clobber_flags(t);
 		clear_rflags(t, F_DF);
