@@ -82,7 +82,7 @@ struct page_identity {
 struct jit {
 	struct port_code code;
 	size_t used, after_thunks;
-	const uint8_t *enter, *leave, *leave_rip, *single_thunk, *stack_thunk;
+	const uint8_t *enter, *leave, *leave_rip, *leave_stopped, *single_thunk, *stack_thunk;
 	/* To be called; loading returns carry if it may not be, and overwrites T1 and EFLAGS. */
 	const uint8_t *vectors_load[VECTOR_LEVELS], *vectors_load_all, *vectors_spill;
 	struct jit_block *blocks;

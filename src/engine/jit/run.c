@@ -12,14 +12,33 @@
 #include "engine/interp/exec.h"
 #include "engine/interp/flags.h"
 #include "engine/interp/interp.h"
+#include "engine/mmu/io.h"
 #include "engine/sys/log.h"
 
 typedef void enter_fn(struct vcpu *c, const uint8_t *code);
 
 static const uint8_t saved_registers[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
 
-/* One instruction by the interpreter's handler. True: leave translated code, RIP is in the vCPU. */
-static int run_single(struct vcpu *c, struct jit_single *single)
+/*
+ * An instruction led elsewhere: the translation of what is there, if its place in the table of
+ * targets is good and nobody wants us; else the way out.
+ */
+static const uint8_t *way_on(struct vcpu *c)
+{
+	const struct jump_entry *e = &c->jit->jump[jump_index(c->rip)];
+	const uint8_t *pages = (const uint8_t *)c->jit_pages[code_half(c, c->rip)];
+
+	if (e->rip != c->rip || e->mode != c->mode || vcpu_is_kicked(c) || c->exit_ready ||
+	    c->raised.kind != EVENT_NONE || c->mp_state != KVM_MP_STATE_RUNNABLE ||
+	    load_le64(pages + e->slot) != e->identity)
+		return c->jit->leave_stopped;
+	c->jit_stop = false;
+	io_commit(c);
+	return e->code;
+}
+
+/* One instruction by the interpreter's handler. NULL: the block goes on; else where to go on. */
+static const uint8_t *run_single(struct vcpu *c, struct jit_single *single)
 {
 	const uint64_t keys[2] = { c->jit_key[0], c->jit_key[1] };
 
@@ -39,7 +58,7 @@ static int run_single(struct vcpu *c, struct jit_single *single)
 		c->rip = next_rip(c, single->insn);
 		c->jit_stop = true;
 	}
-	return c->jit_stop;
+	return c->jit_stop ? way_on(c) : NULL;
 }
 
 void jit_single_done(struct vcpu *c, const struct insn *i)
@@ -152,11 +171,16 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	emit_stack(e, -8);
 	emit_call_to(e, run_single);
 	emit_stack(e, 8);
-	emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x85, .size = 4 }, H_RAX, H_RAX);
+	emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x85, .size = 8 }, H_RAX, H_RAX);
 	stop = emit_jcc(e, CC_NE);
 	emit_reload(e);
 	emit_u8(e, 0xc3);
 	emit_land(e, stop);
+	emit_load(e, 8, H_RSP, GS(jit_returns)); /* what was remembered may lead elsewhere now */
+	emit_mov(e, 8, T0, H_RAX);
+	emit_reload(e);
+	emit_jmp_reg(e, T0);
+	jit->leave_stopped = emit_here(e);
 	emit_store_imm(e, 8, GS(jit_link), 0);
 	emit_jmp_to(e, leave_spilled);
 }
@@ -265,15 +289,37 @@ static const uint8_t *entry_for(const struct jit_link *link, const struct jit_bl
 	return link->forward ? block->entry_forward : block->entry_vectors;
 }
 
+static int64_t run_delta(const struct jit *jit)
+{
+	return jit->code.run - jit->code.write;
+}
+
+static void aim(const struct jit *jit, uint8_t *displacement, const uint8_t *target)
+{
+	store_le32(displacement, (uint32_t)(target - (displacement + 4 + run_delta(jit))));
+}
+
+/* Links that lead to the translation of what was there before go on to the one of what is. Stamps
+ * never come back, so nobody will want the old one; of two with other second pages both live. */
+static void supersede(const struct jit *jit, const uint8_t *old, const struct jit_block *block)
+{
+	uint8_t *at = (uint8_t *)old - run_delta(jit);
+
+	at[0] = 0xe9;
+	aim(jit, at + 1, block->entry_any);
+}
+
 void jit_arrived(struct vcpu *c, struct jit_block *block)
 {
 	struct jit_link *link = c->jit_link;
 	struct jump_entry *e = &c->jit->jump[jump_index(block->rip)];
 	uint64_t identity = page_arrived(c, block);
-	const uint8_t *entry;
 
 	if (!identity)
 		return;
+	if (e->rip == block->rip && e->identity == identity && e->code != block->entry_any &&
+	    !block->identity2)
+		supersede(c->jit, e->code, block);
 	*e = (struct jump_entry){ .rip = block->rip,
 				  .identity = identity,
 				  .code = block->entry_any,
@@ -285,8 +331,7 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 		link->identity = identity;
 	else if (link->page_code != block->page_code)
 		return;
-	entry = entry_for(link, block);
-	store_le32(link->place, (uint32_t)(entry - (link->place + 4 + (c->jit->code.run - c->jit->code.write))));
+	aim(c->jit, link->place, entry_for(link, block));
 	c->jit_link = NULL;
 	c->jit->counters.links++;
 }
