@@ -70,6 +70,17 @@ static void direct_target(struct vcpu *c, struct descriptor *d, uint16_t selecto
 	code_segment_prepare(c, d, selector, c->cpl, cs);
 }
 
+/* What is done to the stack behind the check of the new code segment is done in its width, as
+ * processors do; RSP's upper half does not outlive 64-bit code. */
+static void stack_under(struct vcpu *c, const struct segment *cs, struct stack *s)
+{
+	bool was_wide = s->wide;
+
+	s->wide = in_long_mode(c) && cs->rights & SEG_LONG;
+	if (was_wide && !s->wide)
+		s->sp = (uint32_t)s->sp;
+}
+
 /* Pushes CS and RIP, changes both. */
 static void call_same_level(struct vcpu *c, const struct insn *i, const struct segment *cs,
 			    uint64_t offset, unsigned size)
@@ -77,6 +88,7 @@ static void call_same_level(struct vcpu *c, const struct insn *i, const struct s
 	struct stack s;
 
 	stack_current(c, &s);
+	stack_under(c, cs, &s);
 	stack_push(c, &s, size, c->seg[CS].selector);
 	stack_push(c, &s, size, next_rip(c, i));
 	c->gpr[RSP] = s.sp;
@@ -102,6 +114,7 @@ static void far_transfer(struct vcpu *c, const struct insn *i, bool is_call)
 {
 	struct segment cs;
 	struct descriptor d;
+	struct stack s;
 	uint16_t selector;
 	uint64_t offset;
 
@@ -121,6 +134,9 @@ static void far_transfer(struct vcpu *c, const struct insn *i, bool is_call)
 	code_offset_check(c, &cs, offset);
 	if (is_call)
 		return call_same_level(c, i, &cs, offset, i->opsize);
+	stack_current(c, &s);
+	stack_under(c, &cs, &s);
+	c->gpr[RSP] = s.sp;
 	code_switch(c, &cs, c->cpl);
 	return end_block(c, offset);
 }
@@ -135,7 +151,7 @@ void exec_call_far(struct vcpu *c, const struct insn *i)
 	return far_transfer(c, i, true);
 }
 
-void return_target(struct vcpu *c, uint16_t selector, struct segment *cs)
+void return_target(struct vcpu *c, uint16_t selector, struct segment *cs, uint64_t *offset)
 {
 	struct descriptor d;
 	unsigned rpl = selector & 3;
@@ -148,6 +164,8 @@ void return_target(struct vcpu *c, uint16_t selector, struct segment *cs)
 						  : descriptor_dpl(&d) != rpl))
 		raise_fault_code(c, EXC_GP, selector_error(c, selector));
 	code_segment_prepare(c, &d, selector, rpl, cs);
+	if (!(in_long_mode(c) && cs->rights & SEG_LONG))
+		*offset = (uint32_t)*offset;
 }
 
 void return_stack(struct vcpu *c, uint16_t selector, const struct segment *cs, struct segment *ss)
@@ -220,14 +238,17 @@ void exec_ret_far(struct vcpu *c, const struct insn *i)
 	uint64_t offset;
 
 	stack_current(c, &s);
-	offset = stack_pop(c, &s, size);
-	selector = stack_pop(c, &s, size);
+	selector =
+		stack_peek(c, &s, size, size); /* which fault comes first: as processors have it */
+	offset = stack_peek(c, &s, 0, size);
+	stack_drop(&s, 2 * (int)size);
 	if (!is_protected(c))
 		return ret_real(c, &s, selector, offset, drop);
-	return_target(c, selector, &cs);
+	return_target(c, selector, &cs, &offset);
 	if ((cs.selector & 3) > c->cpl)
 		return return_outer(c, &s, &cs, offset, size, drop);
 	code_offset_check(c, &cs, offset);
+	stack_under(c, &cs, &s);
 	stack_drop(&s, (int)drop);
 	c->gpr[RSP] = s.sp;
 	code_switch(c, &cs, c->cpl);

@@ -128,8 +128,8 @@ static void iret_with_stack(struct vcpu *c, struct stack *s, const struct segmen
 	uint16_t selector;
 	uint64_t sp;
 
-	sp = stack_pop(c, s, size);
-	selector = stack_pop(c, s, size);
+	selector = stack_peek(c, s, size, size);
+	sp = stack_peek(c, s, 0, size);
 	return_stack(c, selector, cs, &ss);
 	code_offset_check(c, cs, offset);
 	c->seg[SS] = ss;
@@ -152,12 +152,13 @@ static void iret_protected(struct vcpu *c, unsigned size)
 	uint16_t selector;
 
 	stack_current(c, &s);
-	offset = stack_pop(c, &s, size);
-	selector = stack_pop(c, &s, size);
-	image = stack_pop(c, &s, size);
+	image = stack_peek(c, &s, 2 * size, size); /* which fault is first: as processors have it */
+	selector = stack_peek(c, &s, size, size);
+	offset = stack_peek(c, &s, 0, size);
+	stack_drop(&s, 3 * (int)size);
 	if (image & F_VM && c->cpl == 0 && size == 4 && !in_long_mode(c))
 		return iret_to_vm86(c, &s, offset, selector, image);
-	return_target(c, selector, &cs);
+	return_target(c, selector, &cs, &offset);
 	if ((cs.selector & 3) > c->cpl || code_is_64bit(c))
 		return iret_with_stack(c, &s, &cs, offset, image, size);
 	code_offset_check(c, &cs, offset);

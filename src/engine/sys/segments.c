@@ -74,9 +74,10 @@ void segments_drop_privileged(struct vcpu *c)
 		struct segment *s = &c->seg[data[n]];
 		unsigned dpl = (s->rights & SEG_DPL) >> SEG_DPL_SHIFT;
 
-		if (s->rights & SEG_UNUSABLE || is_conforming(s->rights) || dpl >= c->cpl)
+		if (!(s->rights & SEG_UNUSABLE) && (is_conforming(s->rights) || dpl >= c->cpl))
 			continue;
-		s->selector = 0; /* the base stays: 64-bit code goes on using GS's */
+		s->selector =
+			0; /* if it was 1 to 3 too; the base stays: 64-bit code goes on using GS's */
 		s->rights = SEG_UNUSABLE;
 	}
 }
@@ -183,7 +184,8 @@ void exec_load_far(struct vcpu *c, const struct insn *i)
 	return finish(c, i, mode);
 }
 
-/* FS and GS bases: CR4.FSGSBASE, 64-bit mode only. [SDM 2 RDFSBASE] */
+/* FS and GS bases: CR4.FSGSBASE, 64-bit mode only. What is canonical, the paging mode says, unlike for
+ * WRMSR. [SDM 2 RDFSBASE] */
 static void require_fsgsbase(struct vcpu *c)
 {
 	if (!code_is_64bit(c) || !(c->cr4 & CR4_FSGSBASE))
@@ -202,7 +204,7 @@ static void write_base(struct vcpu *c, const struct insn *i, unsigned reg)
 	uint64_t base = i->opsize == 8 ? c->gpr[i->rm] : (uint32_t)c->gpr[i->rm];
 
 	require_fsgsbase(c);
-	if (!is_canonical_base(base, c))
+	if (!is_canonical(base, c))
 		raise_gp(c);
 	c->seg[reg].base = base;
 	return next(c, i);

@@ -23,7 +23,9 @@ enum {
 	DATA_SELECTOR = 0x2b,
 	CODE_SELECTOR_16 = 0x07,
 	STACK_SELECTOR_16 = 0x0f, /* LDT: base CODE; base 0; 64 KiB */
-	AREA_BYTES = 2816,        /* XSAVE standard format, PKRU included */
+	GDT_ENTRIES_USED = 16,
+	LDT_ENTRIES_USED = 10,
+	AREA_BYTES = 2816, /* XSAVE standard format, PKRU included */
 	PKRU_DEFAULT = 0x55555554,
 };
 
@@ -31,6 +33,9 @@ struct state {
 	_Alignas(64) uint8_t xsave[AREA_BYTES];
 	uint64_t gpr[16];
 	uint64_t rip, rflags;
+	/* Of an outcome only: they start as they are in the child. */
+	uint16_t selector[6]; /* ES CS SS DS FS GS */
+	uint64_t fs_base, gs_base;
 };
 
 enum { CODE_PAGE = 0x1000, CODE_BYTES = 64, SEQUENCE = 5, HLT = 0xf4 };
@@ -112,7 +117,8 @@ struct form_info {
 	char name[48]; /* mnemonic, size, kind of operand */
 	uint64_t runs, tries, mismatches, sequences;
 };
-unsigned forms_list(struct vcpu *c, const char *only);
+/* `program`: only what may be anywhere in a program that runs twice and is compared. */
+unsigned forms_list(struct vcpu *c, const char *only, bool program);
 unsigned forms_count(void);
 struct form_info *form_get(unsigned form);
 /* Bytes for a form with random registers, displacement, immediate; false: none found. */
@@ -130,6 +136,16 @@ bool form_decode(struct vcpu *c, const struct test *t, uint64_t rip, struct insn
 bool state_make(struct random *r, struct test *t, const struct insn *i);
 void state_for_sequence(struct random *r, struct test *t);
 void pattern_make(struct random *r, uint8_t *pattern);
+
+/* segments.c */
+bool segments_takes_selector(const struct insn *i);
+void segments_fill_registers(struct random *r, struct test *t, const struct insn *i);
+void segments_fill_patch(struct random *r, struct test *t, const struct insn *i);
+void segments_fill_immediate(struct random *r, struct test *t, const struct insn *i);
+/* What the child has suffered already: an IRET from the kernel makes null selectors 0. */
+void segments_return_outward(struct state *s);
+bool segments_load_ldt(void);
+void segments_write_tables(uint64_t *to); /* GDT, then LDT */
 
 /* native.c */
 bool native_start(struct batch *batch);

@@ -16,18 +16,22 @@
 #include "kvm_abi.h"
 #include "vm.h"
 
+#include <asm/prctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
 	TABLES = 0x10000,
 	CODE_GPA = 0x80000,
 	READ_ONLY_GPA = 0x81000,
+	DESCRIPTORS_GPA = 0x82000,
 	RAM_BYTES = 0x100000,
 	DATA_GPA = 0x400000,
 };
+#define DESCRIPTORS 0xffffc00000000000ull
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4 };
 #define PTE_NX (1ull << 63)
 
@@ -36,6 +40,7 @@ static struct vcpu *c;
 static uint8_t *ram, *data; /* data: in linear order */
 static unsigned next_table = 1;
 static bool whole_blocks; /* by the translator: not stepped */
+static struct segment clean[SEGMENT_COUNT];
 
 static void must(long result, const char *what)
 {
@@ -61,7 +66,7 @@ static void map_page(uint64_t linear, gpa_t gpa, uint64_t bits)
 			*entry = (TABLES + 0x1000 * next_table++) | PTE_P | PTE_W | PTE_U;
 		table = table_at(*entry & ~0xfffull);
 	}
-	table[linear >> 12 & 511] = gpa | bits | PTE_P | PTE_U;
+	table[linear >> 12 & 511] = gpa | bits | PTE_P;
 }
 
 static void add_slot(unsigned slot, gpa_t gpa, uint64_t bytes, void *host)
@@ -89,10 +94,12 @@ static void make_memory(void)
 	close(fd);
 	add_slot(0, 0, RAM_BYTES, ram);
 	add_slot(1, DATA_GPA, DATA_BYTES, swapped);
-	map_page(CODE, CODE_GPA, PTE_W);
-	map_page(DATA, DATA_GPA + 0x1000, PTE_W | PTE_NX);
-	map_page(DATA + 0x1000, DATA_GPA, PTE_W | PTE_NX);
-	map_page(READ_ONLY, READ_ONLY_GPA, PTE_NX);
+	map_page(CODE, CODE_GPA, PTE_W | PTE_U);
+	map_page(DATA, DATA_GPA + 0x1000, PTE_W | PTE_NX | PTE_U);
+	map_page(DATA + 0x1000, DATA_GPA, PTE_W | PTE_NX | PTE_U);
+	map_page(READ_ONLY, READ_ONLY_GPA, PTE_NX | PTE_U);
+	map_page(DESCRIPTORS, DESCRIPTORS_GPA, PTE_NX);
+	segments_write_tables((uint64_t *)(ram + DESCRIPTORS_GPA));
 }
 
 static void set_cpuid(void)
@@ -117,7 +124,7 @@ static void set_system_registers(void)
 						  .s = 1,
 						  .g = 1 };
 	const struct kvm_segment null = { .unusable = 1 };
-	struct kvm_segment code = data_segment, gs = null;
+	struct kvm_segment code = data_segment, fs = null, gs = null;
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = xsave_supported() };
 	struct kvm_sregs sregs;
 
@@ -126,15 +133,24 @@ static void set_system_registers(void)
 	code.l = 1;
 	code.db = 0;
 	gs.base = GS_BASE;
+	syscall(SYS_arch_prctl, ARCH_GET_FS, &fs.base);
 	must(vm_ioctl(vcpu_object, KVM_GET_SREGS, (uintptr_t)&sregs, NULL), "sregs");
 	sregs.cs = code;
 	sregs.ds = sregs.es = sregs.ss = data_segment;
-	sregs.fs = null;
+	sregs.fs = fs;
 	sregs.gs = gs;
 	sregs.tr.limit = 0x20; /* no I/O bitmap */
+	sregs.gdt.base = DESCRIPTORS;
+	sregs.gdt.limit = 8 * GDT_ENTRIES_USED - 1;
+	sregs.idt.limit = 0;
+	sregs.ldt = (struct kvm_segment){ .base = DESCRIPTORS + 8 * GDT_ENTRIES_USED,
+					  .limit = 8 * LDT_ENTRIES_USED - 1,
+					  .selector = 0x50,
+					  .type = 2,
+					  .present = 1 };
 	sregs.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
 	sregs.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE | CR4_FSGSBASE |
-		    CR4_UMIP;
+		    CR4_UMIP | CR4_PKE;
 	sregs.cr3 = TABLES;
 	sregs.efer = EFER_LME | EFER_LMA | EFER_NX | EFER_SCE;
 	must(vm_ioctl(vcpu_object, KVM_SET_SREGS, (uintptr_t)&sregs, NULL), "set sregs");
@@ -156,6 +172,7 @@ struct vcpu *engine_start(bool translator)
 	c = vcpu_object->vcpu;
 	vcpu_enter(c);
 	c->can_unwind = true;
+	memcpy(clean, c->seg, sizeof(clean));
 	return c;
 }
 
@@ -168,6 +185,7 @@ static void set_segments(const struct test *t)
 {
 	struct segment *cs = &c->seg[CS], *ss = &c->seg[SS];
 
+	memcpy(c->seg, clean, sizeof(clean));
 	cs->selector = t->width == 64   ? CODE_SELECTOR_64
 		       : t->width == 32 ? CODE_SELECTOR_32
 					: CODE_SELECTOR_16;
@@ -199,6 +217,11 @@ static void save_state(const struct test *t, struct state *s)
 	s->rip = c->rip + (t->width == 16 ? CODE : 0);
 	s->rflags = rflags_get(c);
 	memcpy(s->xsave, c->xsave, AREA_BYTES);
+	for (unsigned n = ES; n <= GS; n++)
+		s->selector[n] = c->seg[n].selector;
+	segments_return_outward(s);
+	s->fs_base = c->seg[FS].base;
+	s->gs_base = c->seg[GS].base;
 }
 
 /* The page is full of HLT, a privileged instruction, which stops whatever ran to its end. */

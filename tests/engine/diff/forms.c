@@ -30,6 +30,7 @@ struct form_entry {
 
 static struct form_entry *forms;
 static unsigned form_count;
+static bool for_programs;
 
 unsigned forms_count(void)
 {
@@ -41,28 +42,47 @@ struct form_info *form_get(unsigned form)
 	return &forms[form].public;
 }
 
-/* System instructions that a user process can be the oracle of. */
+/*
+ * What a user process is no oracle of: it enters the kernel or the hypervisor, the kernel answers in
+ * the processor's place (SGDT and the like, under UMIP), the child could not go on, or the trap has
+ * a handler.
+ */
 static bool is_runnable(const struct op_info *info)
 {
-	static const char *const fine[] = {
+	static const char *const unfit[] = { "syscall", "sysenter", "vmcall", "vmmcall", "sgdt",
+					     "sidt",    "sldt",     "str",    "smsw",    "wrpkru",
+					     "int1",    "int3",     "into",   "swapgs",  "invlpg" };
+
+	for (unsigned n = 0; n < ARRAY_LEN(unfit); n++)
+		if (!strcmp(info->mnemonic, unfit[n]))
+			return false;
+	return true;
+}
+
+/* In the midst of a program too: tells of no time or chance, and leaves the segments as they are. */
+static bool is_fit_for_programs(const struct op_info *info)
+{
+	static const char *const fit[] = {
 		"fwait",   "emms",     "pushf",    "popf",       "cli",      "sti",     "in",
 		"out",     "ins",      "insb",     "outs",       "outsb",    "fxsave",  "fxrstor",
 		"xsave",   "xrstor",   "xsaveopt", "xsavec",     "xsaves",   "xrstors", "ldmxcsr",
 		"stmxcsr", "vldmxcsr", "vstmxcsr", "vzeroupper", "vzeroall", "push fs", "push gs"
 	};
-	static const char *const unfit[] = { "cpuid",    "rdtsc",  "rdtscp", "rdrand",
-					     "rdseed",   "rdpid",  "xgetbv", "syscall",
-					     "sysenter", "wrpkru", "swapgs", "invlpg" };
 
-	for (unsigned n = 0; n < ARRAY_LEN(unfit); n++)
-		if (!strcmp(info->mnemonic, unfit[n]))
-			return false;
 	if (!(info->flags & OP_SYSTEM) || (info->flags & OP_CPL0 && !(info->flags & OP_BRANCH)))
 		return true;
-	for (unsigned n = 0; n < ARRAY_LEN(fine); n++)
-		if (!strcmp(info->mnemonic, fine[n]))
+	for (unsigned n = 0; n < ARRAY_LEN(fit); n++)
+		if (!strcmp(info->mnemonic, fit[n]))
 			return true;
 	return info->map == MAP_1 && info->opcode == 0x8c;
+}
+
+/* INT to one of Linux's gates for processes: #BP, #OF, the system call. */
+static bool enters_kernel(const struct insn *i)
+{
+	uint8_t vector = i->imm;
+
+	return i->exec == exec_int && (vector == 3 || vector == 4 || vector == 0x80);
 }
 
 /* Assembling */
@@ -219,6 +239,8 @@ static void show(struct vcpu *c, const struct template *t, unsigned width, const
 	}
 	if (i.exec == exec_ud || !is_runnable(op_info(i.op)))
 		return;
+	if (for_programs && !is_fit_for_programs(op_info(i.op)))
+		return;
 	if (only && !is_wanted(op_info(i.op), only))
 		return;
 	struct form_entry *f = form_find(form_key(&i, t, width));
@@ -293,8 +315,9 @@ static bool is_prefix(const struct template *t)
 		o == 0xf0 || o == 0xf2 || o == 0xf3 || o == 0xc4 || o == 0xc5);
 }
 
-unsigned forms_list(struct vcpu *c, const char *only)
+unsigned forms_list(struct vcpu *c, const char *only, bool program)
 {
+	for_programs = program;
 	forms = calloc(MAX_FORMS, sizeof(*forms));
 	for (unsigned encoding = LEGACY; encoding <= EVEX; encoding++)
 		for (unsigned map = encoding == LEGACY ? MAP_1 : MAP_0F; map <= MAP_0F3A; map++)
@@ -486,12 +509,16 @@ bool form_assemble(struct vcpu *c, unsigned form, struct random *r, struct test 
 		if (decoded->exec != exec_ud && decoded->op != f->op &&
 		    !(mutated && op_info(decoded->op)->flags & OP_VECTOR))
 			continue;
-		if (!length || branches_into_itself(t, decoded))
+		if (!length || branches_into_itself(t, decoded) || enters_kernel(decoded))
 			continue;
 		if (decoded->exec == exec_ud && !mutated && !random_percent(r, 10))
 			continue;
 		if (decoded->exec == exec_ud && mutated && is_beyond_engine(&out))
 			continue;
+		if (decoded->exec != exec_ud) {
+			segments_fill_immediate(r, t, decoded);
+			decode(c, t->code, MAX_CODE, mode, decoded);
+		}
 		return true;
 	}
 	return false;

@@ -246,7 +246,7 @@ int main(int argc, char **argv)
 	struct vcpu *c = engine_start(s.translator);
 	struct random r = { s.seed * 0x9e3779b97f4a7c15ull + 1 };
 
-	if (!forms_list(c, s.only) || !native_start(batch)) {
+	if (!forms_list(c, s.only, false) || !native_start(batch)) {
 		fprintf(stderr, "no forms, or no child\n");
 		return 2;
 	}

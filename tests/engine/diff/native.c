@@ -10,7 +10,6 @@
 
 #include "base/bytes.h"
 
-#include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <errno.h>
 #include <linux/futex.h>
@@ -133,6 +132,37 @@ static void copy_xsave_in(uint8_t *frame, const uint8_t *from)
 	store_le64(frame + HEADER, load_le64(from + HEADER) & features);
 }
 
+static uint64_t get_base(int which)
+{
+	uint64_t base;
+
+	syscall(SYS_arch_prctl, which, &base);
+	return base;
+}
+
+/* Those that the kernel saves in no frame; and puts them back. */
+static void collect_segments(const greg_t *g, struct state *out)
+{
+	const uint64_t cs = (uint64_t)g[REG_CSGSFS] & 0xffff, ss = (uint64_t)g[REG_CSGSFS] >> 48;
+	static uint64_t fs_base;
+
+	__asm__ volatile("mov %%es, %0" : "=m"(out->selector[0]));
+	__asm__ volatile("mov %%ds, %0" : "=m"(out->selector[3]));
+	__asm__ volatile("mov %%fs, %0" : "=m"(out->selector[4]));
+	__asm__ volatile("mov %%gs, %0" : "=m"(out->selector[5]));
+	out->selector[1] = (uint16_t)cs;
+	out->selector[2] = (uint16_t)ss;
+	out->fs_base = get_base(ARCH_GET_FS);
+	out->gs_base = get_base(ARCH_GET_GS);
+	if (!fs_base)
+		fs_base = out->fs_base;
+	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(DATA_SELECTOR));
+	if (out->selector[4] || out->fs_base != fs_base)
+		syscall(SYS_arch_prctl, ARCH_SET_FS, fs_base);
+	if (out->selector[5] || out->gs_base != GS_BASE)
+		syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
+}
+
 static void collect(ucontext_t *uc, const struct test *t, struct outcome *o)
 {
 	greg_t *g = uc->uc_mcontext.gregs;
@@ -142,6 +172,7 @@ static void collect(ucontext_t *uc, const struct test *t, struct outcome *o)
 	o->out.rip = (uint64_t)g[REG_RIP] + (t->width == 16 ? CODE : 0);
 	o->out.rflags = (uint64_t)g[REG_EFL];
 	copy_xsave_out(o->out.xsave, (uint8_t *)uc->uc_mcontext.fpregs);
+	collect_segments(g, &o->out);
 	bool trap = g[REG_TRAPNO] == 1 || g[REG_TRAPNO] == 3 || g[REG_TRAPNO] == 4;
 
 	bool inside = o->out.rip - t->in.rip < t->length;
@@ -220,19 +251,6 @@ static void *map_at(uintptr_t address, size_t bytes, int protection)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
-static void make_segments(void)
-{
-	struct user_desc code = {
-		.entry_number = 0, .base_addr = CODE, .limit = 0xffff, .contents = 2, .useable = 1
-	};
-	struct user_desc stack = { .entry_number = 1, .limit = 0xffff, .useable = 1 };
-
-	if (syscall(SYS_modify_ldt, 1, &code, sizeof(code)) ||
-	    syscall(SYS_modify_ldt, 1, &stack, sizeof(stack)))
-		_exit(78);
-	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(DATA_SELECTOR));
-}
-
 static void child_main(void)
 {
 	static const int signals[] = { SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP, SIGUSR1 };
@@ -248,7 +266,9 @@ static void child_main(void)
 	(void)*(volatile uint8_t *)READ_ONLY; /* present from now on */
 	memcpy((void *)DATA, shared->pattern, DATA_BYTES);
 	syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
-	make_segments();
+	if (!segments_load_ldt())
+		_exit(78);
+	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(DATA_SELECTOR));
 	sigaltstack(&stack, NULL);
 	for (unsigned n = 0; n < ARRAY_LEN(signals); n++)
 		sigaction(signals[n], &action, NULL);

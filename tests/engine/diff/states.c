@@ -95,7 +95,9 @@ static void fill_patch(struct random *r, struct test *t, const struct insn *i)
 
 	t->patch_bytes = 64;
 	random_pooled_vector(r, t->patch);
-	if (!strcmp(mnemonic, "fxrstor")) {
+	if (i->exec != exec_ud && segments_takes_selector(i)) {
+		segments_fill_patch(r, t, i);
+	} else if (!strcmp(mnemonic, "fxrstor")) {
 		t->patch_bytes = 512;
 		fill_fx_image(r, t->patch);
 	} else if (!strcmp(mnemonic, "xrstor")) {
@@ -296,6 +298,8 @@ bool state_make(struct random *r, struct test *t, const struct insn *i)
 	t->in.rip = rip;
 	t->in.rflags = 0x202 | (random_next(r) & (F_STATUS | F_DF));
 	random_xsave(r, &t->in);
+	if (i->exec != exec_ud && segments_takes_selector(i))
+		segments_fill_registers(r, t, i);
 	if (info->mem == MEM_XSAVE && random_percent(r, 92))
 		target = DATA + ALIGN_DOWN(random_below(r, DATA_BYTES - AREA_BYTES), 64);
 	if (info->mem == MEM_512 && random_percent(r, 90))

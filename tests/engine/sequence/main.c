@@ -190,7 +190,7 @@ int main(int argc, char **argv)
 	}
 	by_interpreter = guest_new(0);
 	by_translator = guest_new(2);
-	unsigned forms = forms_list(guest_vcpu(by_interpreter), NULL);
+	unsigned forms = forms_list(guest_vcpu(by_interpreter), NULL, true);
 	double end = now_seconds() + seconds;
 
 	for (; seconds > 0 ? now_seconds() < end : done < programs; done++) {
