@@ -53,6 +53,13 @@ const struct field *dev_class_fields(const struct dev_class *class, unsigned num
 	return table ? table : none;
 }
 
+const char *dev_class_bus_name(const struct dev_class *class)
+{
+	const char *name = class->bus ? class->bus->name : "ISA";
+
+	return class->plugs_into ? class->plugs_into : name;
+}
+
 static int apply(struct dev *dev, const char *name, const char *value, struct err *err)
 {
 	const struct field *table;

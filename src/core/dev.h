@@ -42,6 +42,7 @@ struct dev_class {
 	uint32_t state_version; /* raise when a STATE row is added */
 	const struct field *fields;
 	const struct bus_class *bus; /* NULL: the board itself (ISA); &pci_bus_class, ... */
+	const char *plugs_into; /* for help: where, if that is no bus_class and not ISA */
 	bool board_only;        /* wired by the board, not for -device */
 
 	/* Settings are in place. Claim regions, lines and timers; a failure
@@ -53,6 +54,8 @@ struct dev_class {
 	int (*restored)(struct dev *dev, struct err *err);
 	void (*detach)(struct dev *dev); /* free what attach allocated itself */
 };
+
+const char *dev_class_bus_name(const struct dev_class *class); /* for people */
 
 /*
  * A kind of bus. Its devices embed a struct that begins with struct dev; `prepare` runs before the

@@ -2,8 +2,10 @@
 /* Lines for whoever reads standard error: see log.h. */
 #include "host/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static FILE *log_file;
 
@@ -25,15 +27,16 @@ void log_text(const char *text, size_t size)
 	fwrite(text, 1, size, log_file ? log_file : stderr);
 }
 
-void log_open(const char *path)
+int log_open(const char *path, struct err *err)
 {
 	FILE *file = path ? fopen(path, "a") : NULL;
 
 	if (path && !file)
-		log_line("cannot open log file \"%s\"", path);
+		return fail(err, errno, "cannot open log file \"%s\": %s", path, strerror(errno));
 	if (file)
 		setlinebuf(file);
 	if (log_file)
 		fclose(log_file);
 	log_file = file;
+	return 0;
 }

@@ -3,10 +3,10 @@
 #ifndef HOST_LOG_H
 #define HOST_LOG_H
 
-#include "base/bits.h"
+#include "base/err.h"
 
 void log_line(const char *fmt, ...) PRINTF_LIKE(1, 2); /* adds "kelvin: " and the newline */
 void log_text(const char *text, size_t size);          /* as it is, in one piece */
-void log_open(const char *path);                        /* -D FILE: there instead; NULL: stderr */
+int log_open(const char *path, struct err *err);        /* -D FILE: there instead; NULL: stderr */
 
 #endif

@@ -5,7 +5,6 @@
 #include "host/kvm.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 static struct kvm *open_host(const struct config *config, struct err *why)
@@ -19,11 +18,13 @@ static struct kvm *open_host(const struct config *config, struct err *why)
 	return kvm;
 }
 
-struct kvm *accel_open(const struct config *config, bool quiet, struct err *err)
+struct kvm *accel_open(const struct config *config, struct err *passed_over, struct err *err)
 {
 	const char *list = config->accel ? config->accel : "kvm:soft";
+	bool engine_failed = false;
 	struct err why = { 0 };
 
+	*passed_over = why;
 	while (*list) {
 		size_t length = strcspn(list, ":");
 		struct kvm *kvm = NULL;
@@ -32,9 +33,9 @@ struct kvm *accel_open(const struct config *config, bool quiet, struct err *err)
 			kvm = open_host(config, &why);
 		} else if ((length == 4 && !strncmp(list, "soft", 4)) ||
 			   (length == 3 && !strncmp(list, "tcg", 3))) {
+			*passed_over = why;
 			kvm = kvm_open_engine(&config->engine, &why);
-			if (kvm && why.code && !quiet)
-				fprintf(stderr, "kelvin: using the software engine: %s\n", why.text);
+			engine_failed = !kvm;
 		} else {
 			fail(err, EINVAL, "there is no accelerator \"%.*s\"; use kvm or soft",
 			     (int)length, list);
@@ -44,6 +45,6 @@ struct kvm *accel_open(const struct config *config, bool quiet, struct err *err)
 			return kvm;
 		list += length + (list[length] == ':');
 	}
-	*err = why;
+	fail(err, why.code, "%s%s", why.text, engine_failed ? "" : "; -accel soft does without it");
 	return NULL;
 }

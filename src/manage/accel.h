@@ -9,8 +9,9 @@ struct kvm;
 
 /*
  * Opens the first of `config->accel` that works; with none named, /dev/kvm if it proves good for
- * 64-bit guests, else the engine, saying on stderr which and why. NULL: `err` has the sentence.
+ * 64-bit guests, else the engine. NULL: `err` has the sentence. `passed_over` has code 0, or says why
+ * one before it was not taken.
  */
-struct kvm *accel_open(const struct config *config, bool quiet, struct err *err);
+struct kvm *accel_open(const struct config *config, struct err *passed_over, struct err *err);
 
 #endif

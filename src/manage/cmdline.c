@@ -548,6 +548,11 @@ static int opt_object(struct config *config, const char *name, const char *value
 
 static int opt_vga(struct config *config, const char *name, const char *value, struct err *err)
 {
+	if (!strcmp(value, "help")) {
+		puts("none                 no graphics card\nstd                  standard VGA with Bochs VBE (default)");
+		config->done = true;
+		return 0;
+	}
 	if (strcmp(value, "std") && strcmp(value, "none"))
 		return fail(err, ENOTSUP, "graphics card \"%s\" is not there yet; use std or none", value);
 	config->vga = strcmp(value, "none") ? "std" : "none";
@@ -556,6 +561,11 @@ static int opt_vga(struct config *config, const char *name, const char *value, s
 
 static int opt_display(struct config *config, const char *name, const char *value, struct err *err)
 {
+	if (!strcmp(value, "help")) {
+		puts("none\nvnc");
+		config->done = true;
+		return 0;
+	}
 	if (!strncmp(value, "vnc=", 4))
 		config->vnc = value + 4;
 	else if (strcmp(value, "none"))
@@ -627,7 +637,7 @@ void cmdline_help(void)
 		if (rows[i].taking == TAKE_SECTION)
 			printf("\n%s:\n", rows[i].name);
 		else if (rows[i].help)
-			printf("  -%s %s\n      %s\n", rows[i].name,
+			printf("  -%s%s%s\n      %s\n", rows[i].name, rows[i].argument ? " " : "",
 			       rows[i].argument ? rows[i].argument : "", rows[i].help);
 	}
 }

@@ -3,6 +3,7 @@
 #include "manage/commands.h"
 
 #include "backend/char/char.h"
+#include "backend/net/net.h"
 #include "host/log.h"
 #include "host/process.h"
 #include "manage/devices.h"
@@ -20,6 +21,18 @@ static int complain(const struct err *err)
 	return 1;
 }
 
+/* "-chardev help": what there is. */
+static bool list_types(const struct texts *texts, const char *(*type)(unsigned number))
+{
+	bool asked = false;
+
+	for (unsigned i = 0; i < texts->count; i++)
+		asked |= !strcmp(texts->list[i], "help");
+	for (unsigned i = 0; asked && type(i); i++)
+		puts(type(i));
+	return asked;
+}
+
 static bool asked_for_help(struct config *config)
 {
 	if (config->done)
@@ -31,7 +44,7 @@ static bool asked_for_help(struct config *config)
 	for (unsigned i = 0; i < config->devices.count; i++)
 		if (devices_help(config->devices.list[i]))
 			return true;
-	return false;
+	return list_types(&config->chardevs, chardev_type) || list_types(&config->netdevs, netdev_type);
 }
 
 static void on_signal(void *context, int number)
@@ -74,8 +87,8 @@ static int run(struct config *config)
 	process_end_cleanly(terminal_restore);
 	if (config->daemonize && process_daemonize(&ready, &err))
 		return complain(&err);
-	if (config->log_file)
-		log_open(config->log_file);
+	if (config->log_file && log_open(config->log_file, &err))
+		return complain(&err);
 	return build_and_run(config, ready);
 }
 

@@ -22,7 +22,7 @@ static void list_devices(void)
 		printf("name \"%s\"%s%s%s, bus %s, desc \"%s\"\n", classes[i]->name,
 		       classes[i]->alias ? ", alias \"" : "",
 		       classes[i]->alias ? classes[i]->alias : "", classes[i]->alias ? "\"" : "",
-		       classes[i]->bus ? classes[i]->bus->name : "ISA", classes[i]->summary);
+		       dev_class_bus_name(classes[i]), classes[i]->summary);
 	}
 }
 
@@ -30,6 +30,7 @@ bool devices_help(const char *text)
 {
 	size_t name = strcspn(text, ",");
 	const struct dev_class *class;
+	bool any = false;
 	char copy[64];
 
 	if (!strcmp(text, "help") || !strcmp(text, "?")) {
@@ -42,7 +43,10 @@ bool devices_help(const char *text)
 	class = dev_class_find(copy);
 	if (!class)
 		return false;
-	printf("%s options:\n", class->name);
+	for (unsigned i = 0; dev_class_fields(class, i); i++)
+		for (const struct field *row = dev_class_fields(class, i); row->name; row++)
+			any |= row->role == FIELD_SETTING;
+	printf(any ? "%s options:\n" : "There are no options for %s.\n", class->name);
 	for (unsigned i = 0; dev_class_fields(class, i); i++)
 		fields_print_help(dev_class_fields(class, i), stdout);
 	return true;

@@ -80,7 +80,7 @@ static void print_device(struct hmp *hmp, struct dev *dev)
 	char value[200];
 
 	report_print(hmp->out, "dev: %s, id \"%s\", bus %s\n", dev->class->name, dev->id,
-		     dev->class->bus ? dev->class->bus->name : "ISA");
+		     dev_class_bus_name(dev->class));
 	for (unsigned i = 0; (row = dev_class_fields(dev->class, i)); i++) {
 		for (; row->name; row++) {
 			if (row->role == FIELD_STATE)

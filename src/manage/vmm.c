@@ -176,6 +176,7 @@ static int attach_people(struct vmm *vmm, struct err *err)
 
 int vmm_build(struct vmm *vmm, struct config *config, struct err *err)
 {
+	struct err passed_over;
 	int error;
 
 	vmm->config = config;
@@ -183,7 +184,7 @@ int vmm_build(struct vmm *vmm, struct config *config, struct err *err)
 	error = trace_open(&vmm->trace, config, err);
 	if (error)
 		return error;
-	vmm->system = accel_open(config, false, err);
+	vmm->system = accel_open(config, &passed_over, err);
 	if (!vmm->system)
 		return -err->code;
 	vmm->accel_name = kvm_name(vmm->system);
@@ -198,6 +199,8 @@ int vmm_build(struct vmm *vmm, struct config *config, struct err *err)
 	if (!error)
 		board_reset(vmm->board);
 	board_unlock(vmm->board);
+	if (!error && passed_over.code)
+		fprintf(stderr, "kelvin: using the software engine: %s\n", passed_over.text);
 	if (!error)
 		error = attach_people(vmm, err);
 	if (!error && config->load_file)

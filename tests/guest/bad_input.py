@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """tests/guest/bad_input.py build/kelvin: wrong command lines, images and kernels.
 
-Each must end with status 1 and one line on standard error that names the culprit, quickly.
+Each must end with status 1 and one line on standard error that names the culprit, quickly. Last,
+questions: each is answered on standard output.
 """
 import os
 import socket
@@ -128,12 +129,41 @@ def cases(f):
     yield ["-loadvm", f["snapshot"]], "snapshot"
     yield ["-loadvm", f["empty"]], "snapshot"
     yield ["-pidfile", f["nowhere"], "-S"], f["nowhere"]
+    yield ["-D", f["nowhere"], "-S"], f["nowhere"]
     yield ["-daemonize", "-serial", "stdio"], "stdio"
     yield ["-daemonize", "-kernel", f["missing"]], f["missing"]
+    yield ["-", f["missing"]], f["missing"]
+    yield ["-", "-M", "pc", "-device", "ide-hd"], "drive"
     yield ["-", "run"], "image"
     yield ["-", "run", f["missing"]], f["missing"]
     yield ["-", "run", f["disk"], "--frob"], "--frob"
     yield ["-", "run", f["disk"], "--memory"], "--memory"
+
+
+def questions():
+    """(arguments, a word of the answer)"""
+    yield ["-help"], "\n  -S\n"
+    yield ["-version"], "7.2.0"
+    yield ["-M", "help"], "pc "
+    yield ["-accel", "help"], "soft"
+    yield ["-cpu", "help"], "max"
+    yield ["-device", "help"], "\"ide-hd\", bus IDE"
+    yield ["-device", "isa-serial,help"], "chardev="
+    yield ["-device", "pc-testdev,help"], "no options"
+    yield ["-chardev", "help"], "socket"
+    yield ["-netdev", "help"], "user"
+    yield ["-object", "help"], "rng-random"
+    yield ["-vga", "help"], "std"
+    yield ["-display", "help"], "vnc"
+    yield ["-d", "help"], "in_asm"
+
+
+def check_question(kelvin, arguments, expected):
+    done = subprocess.run([kelvin] + arguments, stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=TIMEOUT, text=True)
+    if done.returncode or done.stderr:
+        return f"status {done.returncode}, {done.stderr.strip()[:300]}"
+    return None if expected in done.stdout else f"does not say \"{expected}\""
 
 
 def check(kelvin, arguments, expected):
@@ -160,13 +190,15 @@ def main():
         taken.listen()
         port = taken.getsockname()[1]
         more = [(["-chardev", f"socket,id=c,host=127.0.0.1,port={port},server,nowait"], str(port))]
-        for arguments, expected in list(cases(make_files(directory))) + more:
-            wrong = check(kelvin, arguments, expected)
+        tries = [(check, *case) for case in [*cases(make_files(directory)), *more]]
+        tries += [(check_question, *question) for question in questions()]
+        for ask, arguments, expected in tries:
+            wrong = ask(kelvin, arguments, expected)
             count += 1
             if wrong:
                 failed += 1
                 print(f"{' '.join(arguments)}: {wrong}")
-    print(f"{count - failed} of {count} wrong inputs are answered well")
+    print(f"{count - failed} of {count} wrong inputs and questions are answered well")
     sys.exit(failed > 0)
 
 

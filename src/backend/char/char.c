@@ -166,6 +166,11 @@ static const struct {
 	{ "tty", open_pipe },
 };
 
+const char *chardev_type(unsigned number)
+{
+	return number < ARRAY_LEN(backends) ? backends[number].name : NULL;
+}
+
 int chardev_open(struct board *board, struct loop *loop, struct options *options, struct err *err)
 {
 	const char *name = options_get(options, "backend"), *id = options_get(options, "id");

@@ -11,6 +11,7 @@ struct loop;
 /* `options`: as after -chardev, key "backend" first ("stdio", "socket", "file", "pty", "null",
  * "pipe"), "id", "mux", "logfile". Checks unknown keys. */
 int chardev_open(struct board *board, struct loop *loop, struct options *options, struct err *err);
+const char *chardev_type(unsigned number); /* NULL: there are no more */
 /* Puts the terminal back as it was; for every way out, also from signal handlers. */
 void terminal_restore(void);
 

@@ -10,5 +10,6 @@ struct loop;
 
 /* `options`: as after -netdev, key "type" first ("user", "stream"), "id". Checks unknown keys. */
 int netdev_open(struct board *board, struct loop *loop, struct options *options, struct err *err);
+const char *netdev_type(unsigned number); /* NULL: there are no more */
 
 #endif

@@ -102,6 +102,13 @@ void outbox_close(struct outbox *outbox)
 	outbox->release(outbox->context);
 }
 
+const char *netdev_type(unsigned number)
+{
+	static const char *const types[] = { "user", "stream", "socket" };
+
+	return number < ARRAY_LEN(types) ? types[number] : NULL;
+}
+
 int netdev_open(struct board *board, struct loop *loop, struct options *options, struct err *err)
 {
 	const char *type = options_get(options, "type"), *id = options_get(options, "id");

@@ -684,6 +684,7 @@ static void drive_detach(struct dev *dev)
 const struct dev_class ide_hd_class = {
 	.name = "ide-hd",
 	.summary = "IDE hard disk",
+	.plugs_into = "IDE",
 	.size = sizeof(struct ide_drive),
 	.fields = ide_drive_fields,
 	.attach = hd_attach,
@@ -695,6 +696,7 @@ const struct dev_class ide_hd_class = {
 const struct dev_class ide_cd_class = {
 	.name = "ide-cd",
 	.summary = "IDE CD-ROM drive",
+	.plugs_into = "IDE",
 	.size = sizeof(struct ide_drive),
 	.fields = ide_drive_fields,
 	.attach = cd_attach,

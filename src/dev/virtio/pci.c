@@ -694,7 +694,7 @@ static const struct field virtio_fields[] = {
 };
 
 const struct bus_class virtio_bus_class = {
-	.name = "virtio",
+	.name = "PCI",
 	.parent = &pci_bus_class,
 	.fields = virtio_fields,
 	.prepare = virtio_prepare,

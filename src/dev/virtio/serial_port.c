@@ -248,6 +248,7 @@ static void port_detach(struct dev *dev)
 const struct dev_class virtserialport_class = {
 	.name = "virtserialport",
 	.summary = "port of a virtio-serial device",
+	.plugs_into = "virtio-serial-bus",
 	.size = sizeof(struct virtio_port),
 	.fields = port_fields,
 	.attach = port_attach,
@@ -257,6 +258,7 @@ const struct dev_class virtserialport_class = {
 const struct dev_class virtconsole_class = {
 	.name = "virtconsole",
 	.summary = "console port of a virtio-serial device",
+	.plugs_into = "virtio-serial-bus",
 	.size = sizeof(struct virtio_port),
 	.fields = port_fields,
 	.attach = console_attach,
