@@ -10,8 +10,9 @@
 
 #include "engine/mmu/mmu.h"
 
+/* Compilers use R9 to R11 least. */
 static const int8_t host_map[16] = { H_RAX, H_RCX, H_RDX, H_RBX, GUEST_RSP, H_RBP, H_RSI, H_RDI,
-				     H_R8, H_R9, H_R10, H_R11, H_R12, -1, -1, -1 };
+				     H_R8, -1, -1, -1, H_R12, H_R9, H_R10, H_R11 };
 
 int host_of(unsigned guest)
 {
@@ -106,6 +107,9 @@ void guest_address(struct translator *t, const struct insn *i, unsigned to)
 		m.index = (int8_t)use_gpr(t, i->index, T1, true);
 	if (m.base < 0 && m.index < 0) {
 		emit_mov_imm(&t->e, to, size == 4 ? (uint32_t)disp : disp);
+	} else if (m.index < 0 && !disp) {
+		if (m.base != (int)to || size == 4)
+			emit_mov(&t->e, size, to, (unsigned)m.base);
 	} else {
 		m.disp = (int32_t)disp; /* beside a register it is 32 bits */
 		emit_lea(&t->e, size, to, m);
