@@ -17,7 +17,7 @@
 #define GS(member) at_gs(offsetof(struct vcpu, member))
 
 enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, RETURNS = 512, JUMP_BITS = 16,
-       JUMP_ENTRIES = 1 << JUMP_BITS, CACHE_BYTES = 128 << 20,
+       JUMP_ENTRIES = 1 << JUMP_BITS, CACHE_BYTES = 128 << 20, COLD_AT = CACHE_BYTES / 2,
        MAX_BLOCKS = 1 << 19, MAX_SINGLES = 1 << 20, MAX_LINKS = 2, NOT_LINKED = 0,
        CODE_PAGE_BITS = 11, MAX_IDENTITIES = 1 << 15,
        ROOM_FOR_ONE = 24 << 10, MAX_LEAVES = 96,
@@ -81,7 +81,8 @@ struct page_identity {
 
 struct jit {
 	struct port_code code;
-	size_t used, after_thunks;
+	size_t used, after_thunks; /* what runs often */
+	size_t cold_used;          /* and from COLD_AT on, what seldom does */
 	const uint8_t *enter, *leave, *leave_rip, *leave_stopped, *single_thunk, *stack_thunk;
 	/* To be called; loading returns carry if it may not be, and overwrites T1 and EFLAGS. */
 	const uint8_t *vectors_load[VECTOR_LEVELS], *vectors_load_all, *vectors_spill;
@@ -269,7 +270,7 @@ void jit_count_back(struct vcpu *c); /* translated code came back, and did not u
 
 /* log.c: if anybody wants to know. Addresses are in the writable view. */
 void jit_log_thunks(const struct vcpu *c);
-void jit_log_block(const struct vcpu *c, const struct jit_source *source, const uint8_t *begin,
-		   const uint8_t *end);
+void jit_log_block(const struct vcpu *c, const struct jit_source *source, const struct emitter *hot,
+		   const struct emitter *cold);
 
 #endif

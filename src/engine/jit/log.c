@@ -9,16 +9,23 @@ static const uint8_t *runs_at(const struct vcpu *c, const uint8_t *written)
 	return c->jit->code.run + (written - c->jit->code.write);
 }
 
-void jit_log_block(const struct vcpu *c, const struct jit_source *source, const uint8_t *begin,
-		   const uint8_t *end)
+static void log_part(const struct vcpu *c, const struct jit_source *source, const struct emitter *e)
 {
-	if (log_wants(c, VM_LOG_OUT_ASM))
-		log_tell(c, (struct vm_event){ .kind = VM_LOG_OUT_ASM,
-					       .rip = source->rip,
-					       .code = { .address = (uintptr_t)runs_at(c, begin),
-							 .bytes = begin,
-							 .size = (size_t)(end - begin),
-							 .insns = source->count } });
+	log_tell(c, (struct vm_event){ .kind = VM_LOG_OUT_ASM,
+				       .rip = source->rip,
+				       .code = { .address = (uintptr_t)runs_at(c, e->begin),
+						 .bytes = e->begin,
+						 .size = (size_t)(e->out - e->begin),
+						 .insns = source->count } });
+}
+
+void jit_log_block(const struct vcpu *c, const struct jit_source *source, const struct emitter *hot,
+		   const struct emitter *cold)
+{
+	if (!log_wants(c, VM_LOG_OUT_ASM))
+		return;
+	log_part(c, source, hot);
+	log_part(c, source, cold);
 }
 
 void jit_log_thunks(const struct vcpu *c)

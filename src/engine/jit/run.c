@@ -211,6 +211,7 @@ int jit_init(struct vcpu *c)
 		jit_fini(c);
 		return -12;
 	}
+	jit->cold_used = COLD_AT;
 	jit->after_thunks = jit->used = ALIGN_UP((size_t)(e.out - jit->code.write), 64);
 	jit_log_thunks(c);
 	return 0;
@@ -240,6 +241,7 @@ void jit_flush(struct vcpu *c)
 	if (!jit)
 		return;
 	jit->used = jit->after_thunks;
+	jit->cold_used = COLD_AT;
 	jit->block_count = 0;
 	jit->single_count = 0;
 	jit->counters.flushes++;

@@ -268,6 +268,14 @@ static struct jit_block *no_room(struct vcpu *c)
 	return NULL;
 }
 
+static struct emitter emitter_at(const struct jit *jit, size_t offset)
+{
+	uint8_t *begin = jit->code.write + offset;
+
+	return (struct emitter){ .out = begin, .begin = begin, .end = begin + ROOM_FOR_ONE,
+				 .run_delta = jit->code.run - jit->code.write };
+}
+
 struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 {
 	struct jit *jit = c->jit;
@@ -276,8 +284,10 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	struct translator t = { .c = c, .jit = jit, .source = source, .slow = slow,
 				.word = source->mode & MODE_CODE64 ? 8 : 4 };
 	unsigned count = source->count;
+	struct emitter hot;
 
-	if (jit->block_count == MAX_BLOCKS || jit->used + ROOM_FOR_ONE > jit->code.size ||
+	if (jit->block_count == MAX_BLOCKS || jit->used + ROOM_FOR_ONE > COLD_AT ||
+	    jit->cold_used + ROOM_FOR_ONE > jit->code.size ||
 	    jit->single_count + 2 * 64 > MAX_SINGLES || jit->identity_count == MAX_IDENTITIES)
 		return no_room(c);
 	t.block = &jit->blocks[jit->block_count];
@@ -290,10 +300,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 		if (!t.block->identity2)
 			return no_room(c);
 	}
-	t.e = (struct emitter){ .out = jit->code.write + jit->used,
-				.begin = jit->code.write + jit->used,
-				.end = jit->code.write + jit->used + ROOM_FOR_ONE,
-				.run_delta = jit->code.run - jit->code.write };
+	t.e = emitter_at(jit, jit->used);
 	live[count] = ALL_FLAGS;
 	for (unsigned k = count; k-- > 0;)
 		live[k] = flags_before(&source->insns[k], op_info(source->insns[k].op), live[k + 1]);
@@ -311,15 +318,18 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 		else
 			translate_last(&t, &source->insns[k]);
 	}
+	hot = t.e;
+	t.e = emitter_at(jit, jit->cold_used);
 	exits_emit(&t);
 	emit_slow_paths(&t);
 	emit_leaving(&t);
-	if (t.e.full)
+	if (t.e.full || hot.full)
 		return NULL;
 	jit->block_count++;
-	jit_log_block(c, source, t.e.begin, t.e.out);
-	jit->used = ALIGN_UP((size_t)(t.e.out - jit->code.write), 16);
+	jit_log_block(c, source, &hot, &t.e);
+	jit->used = ALIGN_UP((size_t)(hot.out - jit->code.write), 16);
+	jit->cold_used = (size_t)(t.e.out - jit->code.write);
 	jit->counters.blocks++;
-	jit->counters.bytes = jit->used;
+	jit->counters.bytes = jit->used + jit->cold_used - COLD_AT;
 	return t.block;
 }
