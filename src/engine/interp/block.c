@@ -386,6 +386,17 @@ static struct block *block_in_hash(struct vcpu *c, const struct code_page *page,
 	return NULL;
 }
 
+const struct block *code_block_known(struct vcpu *c, const struct block *b, uint64_t rip)
+{
+	gpa_t gpa = (b->gpa & PAGE_MASK) | (rip & ~PAGE_MASK);
+	const struct block *known = *block_bucket(c->blocks, gpa, b->mode);
+
+	while (known && (known->gpa != gpa || known->mode != b->mode || known->crosses ||
+			 known->number != b->number || known->stamp != b->stamp))
+		known = known->hash_next;
+	return known;
+}
+
 static gva_t code_address(const struct vcpu *c)
 {
 	return c->mode & MODE_CODE64 ? c->rip : (uint32_t)(c->seg[CS].base + c->rip);

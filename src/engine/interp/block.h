@@ -82,6 +82,8 @@ struct block_cache {
 
 /* The block at c->rip, decoded if need be. Unwinds with the faults of fetching. */
 struct block *code_block_find(struct vcpu *c);
+/* The one at `rip`, in the page that `b` is in, if it has been decoded; else NULL. */
+const struct block *code_block_known(struct vcpu *c, const struct block *b, uint64_t rip);
 
 static ALWAYS_INLINE bool block_is_fresh(const struct block *b)
 {

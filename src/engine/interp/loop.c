@@ -78,25 +78,60 @@ static bool is_translatable(uint32_t mode)
 	return !(mode & never) && (mode & MODE_CODE64 || (mode & flat_32) == flat_32);
 }
 
+static unsigned heat_of(const struct block *b)
+{
+	return b->translation ? HOT : b->heat;
+}
+
+/* The block that mostly follows, and has run `enough` times; NULL: there is none. */
+static const struct block *hottest_behind(struct vcpu *c, const struct block *b,
+					  const struct jit_part *part, unsigned enough)
+{
+	const struct block *best = NULL;
+	uint64_t rips[2];
+	unsigned ways = b->crosses ? 0 : jit_ways_on(part, b->mode, rips);
+
+	for (unsigned n = 0; n < ways; n++) {
+		const struct block *next = code_block_known(c, b, rips[n]);
+
+		if (next && heat_of(next) >= enough && (!best || heat_of(next) > heat_of(best)))
+			best = next;
+	}
+	return best;
+}
+
+/* `b`, and behind it in the page what it mostly leads to. */
+static void source_of(struct vcpu *c, const struct block *b, unsigned enough, struct jit_source *s)
+{
+	const struct block *next = b;
+	unsigned insns = 0;
+
+	*s = (struct jit_source){ .mode = c->mode, .page_code = b->number, .stamp = b->stamp,
+				  .crosses = b->crosses, .page2_code = b->number2,
+				  .stamp2 = b->stamp2 };
+	while (next && s->parts < JIT_PARTS && insns + next->count <= JIT_INSNS) {
+		struct jit_part *part = &s->part[s->parts++];
+
+		*part = (struct jit_part){ .insns = next->insns, .count = next->count,
+					   .rip = (c->rip & PAGE_MASK) | (next->gpa & ~PAGE_MASK) };
+		insns += next->count;
+		next = hottest_behind(c, next, part, enough);
+	}
+}
+
 /* The block's translation for where and how it runs now; NULL: interpret it. */
 static struct jit_block *translation(struct vcpu *c, struct block *b)
 {
 	unsigned hot = c->vm->translator > 1 ? 1 : HOT;
+	struct jit_source source;
 
 	if (b->translation && b->jit_epoch == c->jit_epoch && jit_matches(c, b->translation))
 		return b->translation;
 	if (++b->heat < hot || !is_translatable(c->mode))
 		return NULL;
+	source_of(c, b, hot / 4, &source);
 	b->heat = 0;
-	b->translation = jit_translate(c, &(struct jit_source){ .insns = b->insns,
-								.count = b->count,
-								.rip = c->rip,
-								.mode = c->mode,
-								.page_code = b->number,
-								.stamp = b->stamp,
-								.crosses = b->crosses,
-								.page2_code = b->number2,
-								.stamp2 = b->stamp2 });
+	b->translation = jit_translate(c, &source);
 	b->jit_epoch = c->jit_epoch;
 	/* Not now, if MXCSR or CR0 are in the way: running it would lead straight back here. */
 	return b->translation && jit_matches(c, b->translation) ? b->translation : NULL;

@@ -100,7 +100,7 @@ void guest_address(struct translator *t, const struct insn *i, unsigned to)
 	uint64_t disp = (uint64_t)i->disp;
 
 	if (i->base == GPR_BLOCK)
-		disp += t->source->rip;
+		disp += t->rip;
 	if (i->base < GPR_ZERO)
 		m.base = (int8_t)use_gpr(t, i->base, T0, true);
 	if (i->index < GPR_ZERO)

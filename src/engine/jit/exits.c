@@ -11,7 +11,7 @@
 /* The identities of pages in our half of the addresses; an entry of the other half finds none. */
 static struct host_memory pages_for(const struct translator *t)
 {
-	return code_half(t->c, t->source->rip) ? GS(jit_pages[1]) : GS(jit_pages[0]);
+	return code_half(t->c, t->rip) ? GS(jit_pages[1]) : GS(jit_pages[0]);
 }
 
 /* T0: the entry of the table of targets, T1: the target, which it still is after a miss. */
@@ -91,7 +91,7 @@ static void exit_by_table(struct translator *t, uint64_t target)
 
 static struct jit_link *new_link(struct translator *t, uint64_t target, bool is_far)
 {
-	struct jit_link *link = &t->block->link[t->links++];
+	struct jit_link *link = &t->jit->links[t->jit->link_count++];
 
 	*link = (struct jit_link){ .target = target,
 				   .page_code = t->source->page_code,
@@ -99,7 +99,7 @@ static struct jit_link *new_link(struct translator *t, uint64_t target, bool is_
 				   .is_far = is_far,
 				   .vectors = t->vectors,
 				   .mode = t->source->mode,
-				   .forward = target > t->source->rip + t->insn_start };
+				   .forward = target > t->rip + t->insn_start };
 	return link;
 }
 
@@ -119,7 +119,7 @@ static void exit_far(struct translator *t, uint64_t target)
 	struct jit_link *link = new_link(t, target, true);
 	struct link_stub *stub;
 
-	if (code_half(t->c, t->source->rip)) {
+	if (code_half(t->c, t->rip)) {
 		emit_load(&t->e, 8, T0, at_gs(offsetof(struct vcpu, upper_code_pages) + slot));
 	} else {
 		emit_load(&t->e, 8, T0, GS(jit_pages[0]));
@@ -133,12 +133,12 @@ static void exit_far(struct translator *t, uint64_t target)
 
 static bool on_page(const struct translator *t, uint64_t target)
 {
-	return !((t->source->rip ^ target) & PAGE_MASK);
+	return !((t->rip ^ target) & PAGE_MASK);
 }
 
 void exit_direct(struct translator *t, uint64_t target)
 {
-	if (t->links < MAX_LINKS && on_page(t, target)) {
+	if (on_page(t, target)) {
 		struct jit_link *link = new_link(t, target, false);
 
 		new_stub(t, link)->place = link->place = emit_jmp(&t->e);
@@ -146,45 +146,42 @@ void exit_direct(struct translator *t, uint64_t target)
 	}
 	need_flags_in_memory(t);
 	t->flags_in_host = false;
-	if (t->links < MAX_LINKS) {
-		exit_far(t, target);
-	} else {
-		exit_by_table(t, target);
-		emit_jmp_to(&t->e, t->jit->leave_rip);
-	}
+	exit_far(t, target);
 }
 
 void exit_if(struct translator *t, enum condition condition, uint64_t target)
 {
-	bool in_host = t->flags_in_host, in_memory = t->flags_in_memory;
 	uint8_t *taken = emit_jcc(&t->e, condition);
 
-	if (t->links < MAX_LINKS && on_page(t, target)) {
+	if (on_page(t, target)) {
 		struct jit_link *link = new_link(t, target, false);
 
 		new_stub(t, link)->place = link->place = taken;
 		return;
 	}
-	t->far_jump = (struct far_jump){ .from = taken, .target = target, .in_host = in_host,
-					 .in_memory = in_memory };
+	t->far_jump[t->far_jumps++] = (struct far_jump){ .from = taken, .target = target,
+							 .in_host = t->flags_in_host,
+							 .in_memory = t->flags_in_memory,
+							 .vectors = t->vectors };
 }
 
-/* The conditional jump to another page, which exit_if() has left for later. */
-static void emit_far_jump(struct translator *t)
+/* The conditional jumps to other pages, which exit_if() has left for later. */
+static void emit_far_jumps(struct translator *t)
 {
-	const struct far_jump *far = &t->far_jump;
+	for (unsigned n = 0; n < t->far_jumps; n++) {
+		const struct far_jump *far = &t->far_jump[n];
 
-	if (!far->from)
-		return;
-	emit_land(&t->e, far->from);
-	t->flags_in_host = far->in_host;
-	t->flags_in_memory = far->in_memory;
-	exit_direct(t, far->target);
+		emit_land(&t->e, far->from);
+		t->flags_in_host = far->in_host;
+		t->flags_in_memory = far->in_memory;
+		t->vectors = far->vectors;
+		exit_direct(t, far->target);
+	}
 }
 
 void exits_emit(struct translator *t)
 {
-	emit_far_jump(t);
+	emit_far_jumps(t);
 	for (unsigned n = 0; n < t->stubs; n++) {
 		const struct link_stub *stub = &t->stub[n];
 

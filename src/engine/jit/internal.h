@@ -18,7 +18,7 @@
 
 enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, RETURNS = 512, JUMP_BITS = 16,
        JUMP_ENTRIES = 1 << JUMP_BITS, CACHE_BYTES = 128 << 20, COLD_AT = CACHE_BYTES / 2,
-       MAX_BLOCKS = 1 << 19, MAX_SINGLES = 1 << 20, MAX_LINKS = 2, NOT_LINKED = 0,
+       MAX_BLOCKS = 1 << 19, MAX_SINGLES = 1 << 20, MAX_LINKS = 1 << 21,
        CODE_PAGE_BITS = 11, MAX_IDENTITIES = 1 << 15,
        ROOM_FOR_ONE = 24 << 10, MAX_LEAVES = 96,
        THUNK_BYTES = 16 << 10 };
@@ -60,7 +60,6 @@ struct jit_block {
 	 * somebody wants the vCPU. Flags are in vcpu.jit_flags if they are needed. */
 	const uint8_t *entry_any, *entry, *entry_vectors, *entry_forward;
 	const uint8_t *entry_flags; /* as `entry`; flags are in EFLAGS */
-	struct jit_link link[MAX_LINKS];
 };
 
 struct jump_entry {
@@ -90,6 +89,8 @@ struct jit {
 	unsigned block_count;
 	struct jit_single *singles;
 	unsigned single_count;
+	struct jit_link *links;
+	unsigned link_count;
 	struct jit_counters counters;
 	struct jump_entry jump[JUMP_ENTRIES];
 	unsigned identity_count;
@@ -116,8 +117,9 @@ struct translator {
 	enum vector_level vectors; /* certainly in the host's here */
 	struct leave_at { uint8_t *place; uint64_t rip; } leave_at[MAX_LEAVES]; /* jumps out, mid-block */
 	unsigned leave_at_count;
-	unsigned links, insn_start;
-	bool is_last; /* the current instruction is the block's last */
+	uint64_t rip; /* the current part's */
+	unsigned insn_start;
+	bool is_last; /* the current instruction is its part's last */
 	bool x87_checked; /* x87 instructions may simply run here */
 	uint64_t x87_rip; /* of one that ran, not in the vCPU yet; 0: none */
 	/* Out-of-line pieces of exits. */
@@ -125,13 +127,15 @@ struct translator {
 		struct jit_link *link;
 		uint8_t *place, *stale; /* jumps that lead here */
 		bool push_flags;
-	} stub[MAX_LINKS];
+	} stub[2 * JIT_PARTS + 1];
 	unsigned stubs;
 	struct far_jump {
-		uint8_t *from; /* NULL: there is none */
+		uint8_t *from;
 		uint64_t target;
 		bool in_host, in_memory;
-	} far_jump;
+		enum vector_level vectors;
+	} far_jump[JIT_PARTS];
+	unsigned far_jumps;
 	uint8_t *leave[8]; /* jumps of the entry's checks */
 	unsigned leaves;
 	uint8_t *vectors_missing; /* the entry's jump */

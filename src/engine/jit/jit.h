@@ -29,10 +29,16 @@ void jit_fini(struct vcpu *c);
 /* All translations go: mode of memory changed wholesale, or the cache is full. */
 void jit_flush(struct vcpu *c);
 
-struct jit_source {
+struct jit_part {
 	const struct insn *insns; /* decoded, without the sentinel */
 	unsigned count;
 	uint64_t rip;             /* linear, of the first byte; code segment base is 0 */
+};
+/* Blocks of one page, each of which may follow the one before. */
+enum { JIT_PARTS = 8, JIT_INSNS = 64 };
+struct jit_source {
+	struct jit_part part[JIT_PARTS];
+	unsigned parts;
 	uint32_t mode;
 	const uint32_t *page_code;
 	uint32_t stamp;
@@ -41,6 +47,9 @@ struct jit_source {
 	uint32_t stamp2;
 };
 /* NULL: not worth it, or no room (then everything was flushed; the next hot block starts anew). */
+/* Where code may go on behind a part, in the same page and never backwards: at most two RIPs, the
+ * next instruction's first. Returns how many. */
+unsigned jit_ways_on(const struct jit_part *part, uint32_t mode, uint64_t rips[2]);
 struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source);
 /* True if `block` is (still) what runs at c->rip. */
 bool jit_matches(const struct vcpu *c, const struct jit_block *block);

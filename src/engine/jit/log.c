@@ -11,12 +11,16 @@ static const uint8_t *runs_at(const struct vcpu *c, const uint8_t *written)
 
 static void log_part(const struct vcpu *c, const struct jit_source *source, const struct emitter *e)
 {
+	unsigned insns = 0;
+
+	for (unsigned n = 0; n < source->parts; n++)
+		insns += source->part[n].count;
 	log_tell(c, (struct vm_event){ .kind = VM_LOG_OUT_ASM,
-				       .rip = source->rip,
+				       .rip = source->part[0].rip,
 				       .code = { .address = (uintptr_t)runs_at(c, e->begin),
 						 .bytes = e->begin,
 						 .size = (size_t)(e->out - e->begin),
-						 .insns = source->count } });
+						 .insns = insns } });
 }
 
 void jit_log_block(const struct vcpu *c, const struct jit_source *source, const struct emitter *hot,

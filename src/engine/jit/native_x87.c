@@ -145,7 +145,7 @@ static bool is_followed_by_another(const struct translator *t, const struct insn
 {
 	const struct insn *next = i + 1;
 
-	if (next >= t->source->insns + t->source->count || !next->op)
+	if (t->is_last || !next->op)
 		return false;
 	return x87_is_native(next, op_info(next->op));
 }

@@ -195,8 +195,9 @@ int jit_init(struct vcpu *c)
 		return -12;
 	jit->blocks = port_alloc_pages(MAX_BLOCKS * sizeof(*jit->blocks));
 	jit->singles = port_alloc_pages(MAX_SINGLES * sizeof(*jit->singles));
+	jit->links = port_alloc_pages(MAX_LINKS * sizeof(*jit->links));
 	error = port_code_alloc(&jit->code, CACHE_BYTES, log_wants(c, VM_LOG_OUT_ASM));
-	if (error || !jit->blocks || !jit->singles || jit_count_init(jit)) {
+	if (error || !jit->blocks || !jit->singles || !jit->links || jit_count_init(jit)) {
 		c->jit = jit;
 		jit_fini(c);
 		return error ? error : -12;
@@ -227,6 +228,8 @@ void jit_fini(struct vcpu *c)
 		port_free_pages(jit->blocks, MAX_BLOCKS * sizeof(*jit->blocks));
 	if (jit->singles)
 		port_free_pages(jit->singles, MAX_SINGLES * sizeof(*jit->singles));
+	if (jit->links)
+		port_free_pages(jit->links, MAX_LINKS * sizeof(*jit->links));
 	if (jit->code.run)
 		port_code_free(&jit->code);
 	jit_count_fini(jit);
@@ -244,6 +247,7 @@ void jit_flush(struct vcpu *c)
 	jit->cold_used = COLD_AT;
 	jit->block_count = 0;
 	jit->single_count = 0;
+	jit->link_count = 0;
 	jit->counters.flushes++;
 	c->jit_epoch++;
 	c->jit_link = NULL;

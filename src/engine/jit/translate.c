@@ -46,7 +46,7 @@ uint64_t insn_end(const struct translator *t, const struct insn *i)
 /* `offset` bytes behind the block's start, in the code's address size. */
 uint64_t branch_target(const struct translator *t, uint64_t offset)
 {
-	uint64_t target = t->source->rip + offset;
+	uint64_t target = t->rip + offset;
 
 	return t->word == 8 ? target : (uint32_t)target;
 }
@@ -64,7 +64,7 @@ static struct jit_single *new_single(struct translator *t, const struct insn *i)
 	s->insn[0] = *i;
 	s->insn[1] = (struct insn){ .exec = jit_single_done, .start = i->start + i->length,
 				    .opsize = !t->is_last };
-	s->block_rip = t->source->rip;
+	s->block_rip = t->rip;
 	s->is_untranslated = false;
 	return s;
 }
@@ -205,7 +205,7 @@ static void emit_leaving(struct translator *t)
 	}
 	for (unsigned n = 0; n < t->leaves; n++)
 		emit_land(&t->e, t->leave[n]);
-	emit_mov_imm(&t->e, T1, t->source->rip);
+	emit_mov_imm(&t->e, T1, t->source->part[0].rip);
 	emit_jmp_to(&t->e, t->jit->leave_rip);
 }
 
@@ -262,6 +262,62 @@ static void translate_last(struct translator *t, const struct insn *i)
 	exit_direct(t, insn_end(t, i));
 }
 
+static bool is_conditional(const struct insn *i, const struct op_info *info)
+{
+	return info->encoding == LEGACY && ((info->map == MAP_1 && (info->opcode & 0xf0) == 0x70) ||
+					    (info->map == MAP_0F && (info->opcode & 0xf0) == 0x80));
+}
+
+static bool is_jump(const struct insn *i, const struct op_info *info)
+{
+	return info->encoding == LEGACY && info->map == MAP_1 &&
+	       (info->opcode == 0xe9 || info->opcode == 0xeb);
+}
+
+static void add_way(uint64_t rips[2], unsigned *count, uint64_t from, uint64_t to)
+{
+	if (to > from && !((from ^ to) & PAGE_MASK))
+		rips[(*count)++] = to;
+}
+
+unsigned jit_ways_on(const struct jit_part *part, uint32_t mode, uint64_t rips[2])
+{
+	const struct insn *i = &part->insns[part->count - 1];
+	const struct op_info *info = op_info(i->op);
+	uint64_t mask = mode & MODE_CODE64 ? UINT64_MAX : UINT32_MAX;
+	uint64_t from = part->rip + i->start, end = (from + i->length) & mask;
+	uint64_t target = (part->rip + i->imm) & mask;
+	unsigned count = 0;
+
+	if (!i->op)
+		return 0;
+	if (!(info->flags & OP_ENDS_BLOCK)) {
+		add_way(rips, &count, from, end);
+	} else if (i->opsize == (mode & MODE_CODE64 ? 8 : 4)) {
+		if (is_conditional(i, info))
+			add_way(rips, &count, from, end);
+		if (is_conditional(i, info) || is_jump(i, info))
+			add_way(rips, &count, from, target);
+	}
+	return count;
+}
+
+/* The last instruction of a part; `next` is where the next one begins. */
+static void go_on(struct translator *t, const struct insn *i, uint64_t next)
+{
+	const struct op_info *info = op_info(i->op);
+
+	if (!(info->flags & OP_ENDS_BLOCK)) {
+		translate_insn(t, i);
+	} else if (is_conditional(i, info)) {
+		bool to_target = next != insn_end(t, i);
+
+		need_flags_in_host(t);
+		exit_if(t, (info->opcode & 15) ^ to_target,
+			to_target ? insn_end(t, i) : branch_target(t, i->imm));
+	}
+}
+
 static struct jit_block *no_room(struct vcpu *c)
 {
 	jit_flush(c);
@@ -276,48 +332,83 @@ static struct emitter emitter_at(const struct jit *jit, size_t offset)
 				 .run_delta = jit->code.run - jit->code.write };
 }
 
+/* Liveness before each instruction, and behind the last. */
+static void find_live_flags(struct translator *t, uint16_t live[JIT_INSNS + 1])
+{
+	const struct jit_source *source = t->source;
+	unsigned k = 0;
+
+	for (unsigned p = 0; p < source->parts; p++)
+		k += source->part[p].count;
+	live[k] = ALL_FLAGS;
+	for (unsigned p = source->parts; p-- > 0;) {
+		const struct jit_part *part = &source->part[p];
+
+		for (unsigned n = part->count; n-- > 0; k--) {
+			const struct insn *i = &part->insns[n];
+			const struct op_info *info = op_info(i->op);
+
+			live[k - 1] = is_conditional(i, info) ? ALL_FLAGS :
+								flags_before(i, info, live[k]);
+			t->block->vectors = MAX(t->block->vectors, vector_need(i));
+		}
+	}
+}
+
+static void translate_parts(struct translator *t)
+{
+	const struct jit_source *source = t->source;
+	uint16_t live[JIT_INSNS + 1];
+	unsigned k = 0;
+
+	find_live_flags(t, live);
+	t->live_before = live[0];
+	emit_entry(t);
+	for (unsigned p = 0; p < source->parts; p++) {
+		const struct jit_part *part = &source->part[p];
+
+		t->rip = part->rip;
+		for (unsigned n = 0; n < part->count; n++, k++) {
+			t->insn_start = part->insns[n].start;
+			t->is_last = n + 1 == part->count;
+			t->live_before = live[k];
+			t->live_after = live[k + 1];
+			if (!t->is_last)
+				translate_insn(t, &part->insns[n]);
+			else if (p + 1 < source->parts)
+				go_on(t, &part->insns[n], source->part[p + 1].rip);
+			else
+				translate_last(t, &part->insns[n]);
+		}
+	}
+}
+
 struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 {
 	struct jit *jit = c->jit;
 	struct slow_path slow[MAX_SLOW];
-	uint16_t live[65];
 	struct translator t = { .c = c, .jit = jit, .source = source, .slow = slow,
+				.rip = source->part[0].rip,
 				.word = source->mode & MODE_CODE64 ? 8 : 4 };
-	unsigned count = source->count;
 	struct emitter hot;
 
 	if (jit->block_count == MAX_BLOCKS || jit->used + ROOM_FOR_ONE > COLD_AT ||
 	    jit->cold_used + ROOM_FOR_ONE > jit->code.size ||
-	    jit->single_count + 2 * 64 > MAX_SINGLES || jit->identity_count == MAX_IDENTITIES)
+	    jit->single_count + 2 * JIT_INSNS > MAX_SINGLES ||
+	    jit->link_count + ARRAY_LEN(t.stub) > MAX_LINKS || jit->identity_count == MAX_IDENTITIES)
 		return no_room(c);
 	t.block = &jit->blocks[jit->block_count];
-	*t.block = (struct jit_block){ .rip = source->rip, .mode = source->mode,
+	*t.block = (struct jit_block){ .rip = t.rip, .mode = source->mode,
 				       .stamp = source->stamp, .page_code = source->page_code,
 				       .stamp2 = source->stamp2, .page2_code = source->page2_code };
 	if (source->crosses) {
-		t.block->identity2 = page_identity(jit, source->rip + PAGE_BYTES, source->mode,
+		t.block->identity2 = page_identity(jit, t.rip + PAGE_BYTES, source->mode,
 						   source->page2_code);
 		if (!t.block->identity2)
 			return no_room(c);
 	}
 	t.e = emitter_at(jit, jit->used);
-	live[count] = ALL_FLAGS;
-	for (unsigned k = count; k-- > 0;)
-		live[k] = flags_before(&source->insns[k], op_info(source->insns[k].op), live[k + 1]);
-	for (unsigned k = 0; k < count; k++)
-		t.block->vectors = MAX(t.block->vectors, vector_need(&source->insns[k]));
-	t.live_before = live[0];
-	emit_entry(&t);
-	for (unsigned k = 0; k < count; k++) {
-		t.insn_start = source->insns[k].start;
-		t.is_last = k + 1 == count;
-		t.live_before = live[k];
-		t.live_after = live[k + 1];
-		if (k + 1 < count)
-			translate_insn(&t, &source->insns[k]);
-		else
-			translate_last(&t, &source->insns[k]);
-	}
+	translate_parts(&t);
 	hot = t.e;
 	t.e = emitter_at(jit, jit->cold_used);
 	exits_emit(&t);
