@@ -238,7 +238,7 @@ static bool is_accepted(const char *name, size_t length)
 {
 	static const char *const names[] = { "migratable", "check", "enforce", "pmu", "kvm",
 					     "host_cache_info", "l3_cache", "hv_passthrough",
-					     "host_phys_bits" /* always so */ };
+					     "host_phys_bits" /* unless phys-bits= says */ };
 
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
 		if (same_name(names[i], name, length))
@@ -283,6 +283,21 @@ static int set_vendor(struct cpuid_table *table, const char *value, struct err *
 	return 0;
 }
 
+/* The width of physical addresses; bits above are reserved in the guest's page tables. */
+static int set_physical_bits(struct cpuid_table *table, const char *value, struct err *err)
+{
+	struct kvm_cpuid_entry2 *e = find(table, 0x80000008, 0);
+	char *end;
+	unsigned long bits = strtoul(value, &end, 10);
+
+	if (end == value || (*end && *end != ',') || bits < 32 || bits > 52)
+		return fail(err, EINVAL, "-cpu: phys-bits \"%.*s\" is not a number from 32 to 52",
+			    (int)strcspn(value, ","), value);
+	if (e)
+		e->eax = (e->eax & ~0xffu) | (uint32_t)bits;
+	return 0;
+}
+
 /* What has a value of its own: vendor=, family=, ... False: it is no such thing. */
 static bool apply_value(struct cpuid_table *table, const char *name, size_t length,
 			int *error, struct err *err)
@@ -294,6 +309,10 @@ static bool apply_value(struct cpuid_table *table, const char *name, size_t leng
 		return false;
 	if (same_name("vendor", name, length)) {
 		*error = set_vendor(table, value, err);
+		return true;
+	}
+	if (same_name("phys_bits", name, length)) {
+		*error = set_physical_bits(table, value, err);
 		return true;
 	}
 	for (unsigned i = 0; i < ARRAY_LEN(numbers); i++) {

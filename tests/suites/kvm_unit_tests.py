@@ -39,6 +39,7 @@ BAD = ("FAIL", "ABORT", "TIMEOUT", "ERROR")
 ENGINE_PARAMETERS = {
     "/sys/module/kvm/parameters/enable_pmu": "Y",
     "/sys/module/kvm/parameters/ignore_msrs": "N",
+    "/sys/module/kvm_intel/parameters/allow_smaller_maxphyaddr": "Y",
 }
 
 # What a configuration may ask of KVM's module and the engine has as an option of its own.
@@ -64,7 +65,6 @@ NOTES = (
     (r"cet", "CET is not offered"),
     (r"tsx-ctrl", "TSX is not offered"),
     (r"access_fep", "wants KVM's forced-emulation prefix; a manual test of the suite"),
-    (r"access-reduced.*", "for KVM on hosts with a larger MAXPHYADDR than the guest"),
 )
 
 Config = collections.namedtuple("Config", "suite arch name settings")

@@ -53,6 +53,7 @@ static void features_come_and_go(void **state)
 
 	assert_int_equal(build("max,-avx,-sse4.1,x2apic=off", &err), 0);
 	assert_int_equal(build("qemu64,+ssse3,migratable=on", &err), 0);
+	assert_int_equal(build("IvyBridge,phys-bits=36,host-phys-bits=off", &err), 0);
 }
 
 static void mistakes_are_named(void **state)
@@ -66,6 +67,8 @@ static void mistakes_are_named(void **state)
 	assert_int_not_equal(build("max,+frob", &err), 0);
 	assert_non_null(strstr(err.text, "frob"));
 	assert_int_not_equal(build("max,frob", &err), 0);
+	assert_int_not_equal(build("max,phys-bits=53", &err), 0);
+	assert_non_null(strstr(err.text, "\"53\""));
 	assert_int_not_equal(build("", &err), 0);
 }
 

@@ -296,8 +296,9 @@ static bool is_judgement_call(const struct test *t, const struct insn *i,
 	    engine->cr2 >> 12 == 0x7ffffffff && info->flags & OP_VECTOR)
 		return true;
 	if (native->vector == EXC_PF && (native->cr2 >> 12 == 0x7ffffffff || t->stack16) &&
-	    (engine->vector == EXC_GP || engine->vector == EXC_SS) && info->mem >= MEM_ENV &&
-	    info->mem <= MEM_XSAVE)
+	    (engine->vector == EXC_GP || engine->vector == EXC_SS) &&
+	    (info->flags & OP_MASK_ELEMENTS ||
+	     (info->mem >= MEM_ENV && info->mem <= MEM_XSAVE)))
 		return true;
 	/* A branch into its own bytes: the engine stops there, the CPU goes on. */
 	if (info->flags & OP_BRANCH && engine->vector == COMPLETED &&
