@@ -172,6 +172,7 @@ uint64_t port_run_delay_ns(void)
 
 uint64_t port_tsc(void)
 {
+	_mm_lfence(); /* for RDTSCP, and for RDTSC behind a guest's LFENCE: not before what is before it */
 	return __rdtsc();
 }
 

@@ -187,7 +187,10 @@ static bool group_01(struct translator *t, const struct insn *i)
 			return false;
 		swap_gs(t);
 		return true;
-	case 0xf9:
+	case 0xf9: /* behind all that was before it: LFENCE */
+		emit_u8(&t->e, 0x0f);
+		emit_u8(&t->e, 0xae);
+		emit_u8(&t->e, 0xe8);
 		read_tsc(t);
 		emit_load(&t->e, 4, H_RCX, GS(msr.tsc_aux));
 		return true;
