@@ -291,7 +291,8 @@ struct vcpu {
 	unsigned keyed_count; /* more than TLB_KEYED: not listed */
 	uint16_t keys;
 	struct tlb_entry no_translations[TLB_ENTRIES]; /* for when every access must be looked at */
-	uint64_t large_pages[64], huge_pages; /* Bloom bits of 2M and 1G pages in the TLB: mmu/tlb.c */
+	uint64_t large_pages[2][64], huge_pages[2]; /* Bloom bits of 2M and 1G pages in the TLB, of
+						     * each half of the addresses: mmu/tlb.c */
 	/* Shortcuts to decoded code are good in the epoch they were made in: [1] is for the upper
 	 * half of linear addresses, which address spaces share while its pages are global. */
 	uint64_t code_epoch[2];

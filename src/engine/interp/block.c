@@ -115,14 +115,17 @@ void interp_flush_lookup_space(struct vcpu *c)
 	interp_use_space(c);
 }
 
-void interp_flush_lookup(struct vcpu *c)
+static void new_lower_epochs(struct vcpu *c)
 {
-	struct block_cache *cache = c->blocks;
-
 	for (unsigned n = 0; n < TLB_SPACES; n++)
 		new_epoch(c, &c->spaces[n]);
+}
+
+void interp_flush_lookup(struct vcpu *c)
+{
+	new_lower_epochs(c);
 	new_upper_epoch(c);
-	memset(cache->seen, 0, sizeof(cache->seen));
+	memset(c->blocks->seen, 0, sizeof(c->blocks->seen));
 	interp_use_space(c);
 }
 
@@ -130,15 +133,29 @@ static unsigned seen_bit(gva_t address)
 {
 	uint64_t page = address >> PAGE_SHIFT;
 
-	return (page ^ page >> 12 ^ page >> 24) & 4095;
+	return (page ^ page >> 14 ^ page >> 28) & (SEEN_BITS - 1);
+}
+
+static void note_seen(struct vcpu *c, gva_t address)
+{
+	unsigned bit = seen_bit(address);
+
+	c->blocks->seen[code_half(c, address)][bit / 64] |= BIT(bit % 64);
 }
 
 void interp_flush_lookup_page(struct vcpu *c, gva_t address)
 {
-	unsigned bit = seen_bit(address);
+	unsigned bit = seen_bit(address), half = code_half(c, address);
+	uint64_t *seen = c->blocks->seen[half];
 
-	if (c->blocks->seen[bit / 64] >> bit % 64 & 1)
-		interp_flush_lookup(c);
+	if (!(seen[bit / 64] >> bit % 64 & 1))
+		return;
+	if (half)
+		new_upper_epoch(c);
+	else
+		new_lower_epochs(c);
+	memset(seen, 0, SEEN_BITS / 8);
+	interp_use_space(c);
 }
 
 void interp_flush(struct vcpu *c)
@@ -459,12 +476,9 @@ NOINLINE static struct block *block_find_slowly(struct vcpu *c, gva_t address)
 	*lookup_at(c, address) = (struct lookup_entry){
 		address, c->code_epoch[code_half(c, address)], b
 	};
-	cache->seen[seen_bit(address) / 64] |= BIT(seen_bit(address) % 64);
-	if (b->crosses) {
-		unsigned bit = seen_bit(address + PAGE_BYTES);
-
-		cache->seen[bit / 64] |= BIT(bit % 64);
-	}
+	note_seen(c, address);
+	if (b->crosses)
+		note_seen(c, address + PAGE_BYTES);
 	return b;
 }
 

@@ -49,7 +49,8 @@ struct block {
 	struct insn insns[]; /* `count` and one that leaves the block */
 };
 
-enum { LOOKUP_ENTRIES = 16384, BLOCK_HASH = 262144, PAGE_HASH = 16384, FETCH_ENTRIES = 1024 };
+enum { LOOKUP_ENTRIES = 16384, BLOCK_HASH = 262144, PAGE_HASH = 16384, FETCH_ENTRIES = 1024,
+       SEEN_BITS = 16384 };
 
 struct lookup_entry {
 	gva_t address;
@@ -66,7 +67,8 @@ struct fetch_entry {
 
 struct block_cache {
 	uint64_t last_epoch; /* given out; vcpu.code_epoch has those in force, never 0 */
-	uint64_t seen[64]; /* linear pages (hashed) that shortcuts still good lead to */
+	/* Linear pages (hashed) of each half that shortcuts still good lead to. */
+	uint64_t seen[2][SEEN_BITS / 64];
 	/* interp_stop_after() has put exec_stop here. */
 	struct insn *stopped;
 	op_fn *stopped_exec;

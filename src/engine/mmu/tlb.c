@@ -149,7 +149,7 @@ void tlb_flush_all(struct vcpu *c)
 	c->space->pcid = c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
 	forget_stack(c);
 	memset(c->large_pages, 0, sizeof(c->large_pages));
-	c->huge_pages = 0;
+	memset(c->huge_pages, 0, sizeof(c->huge_pages));
 	forget_keys(c);
 	interp_flush_lookup(c);
 }
@@ -232,7 +232,7 @@ static unsigned large_bit(gva_t address)
 {
 	uint64_t frame = address >> 21;
 
-	return (frame ^ frame >> 12) & (sizeof(((struct vcpu *)0)->large_pages) * 8 - 1);
+	return (frame ^ frame >> 12) & (sizeof(((struct vcpu *)0)->large_pages[0]) * 8 - 1);
 }
 
 static uint64_t huge_bit(gva_t address)
@@ -243,8 +243,10 @@ static uint64_t huge_bit(gva_t address)
 void tlb_flush_page(struct vcpu *c, gva_t address)
 {
 	unsigned index = address >> PAGE_SHIFT & (TLB_ENTRIES - 1), large = large_bit(address);
+	unsigned half = code_half(c, address);
 
-	if (c->large_pages[large / 64] & BIT(large % 64) || c->huge_pages & huge_bit(address)) {
+	if (c->large_pages[half][large / 64] & BIT(large % 64) ||
+	    c->huge_pages[half] & huge_bit(address)) {
 		tlb_flush_all(c);
 		return;
 	}
@@ -359,7 +361,7 @@ static void note_large_page(struct vcpu *c, gva_t address)
 {
 	unsigned bit = large_bit(address);
 
-	c->large_pages[bit / 64] |= BIT(bit % 64);
+	c->large_pages[code_half(c, address)][bit / 64] |= BIT(bit % 64);
 }
 
 static void note_page_size(struct vcpu *c, gva_t address, unsigned shift)
@@ -369,7 +371,7 @@ static void note_page_size(struct vcpu *c, gva_t address, unsigned shift)
 	if (shift == 22) /* two bits: either half may be named by INVLPG */
 		note_large_page(c, address ^ BIT(21));
 	else if (shift > 22)
-		c->huge_pages |= huge_bit(address);
+		c->huge_pages[code_half(c, address)] |= huge_bit(address);
 }
 
 /* The access may go ahead at `host`; records what else may. */
