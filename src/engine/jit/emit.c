@@ -209,26 +209,22 @@ void emit_pop_reg(struct emitter *e, unsigned reg)
 	emit_u8(e, 0x58 | (reg & 7));
 }
 
-void emit_push_flags_to(struct emitter *e, struct host_memory m)
+/* LAHF, and OF in AL: much cheaper than PUSHF and a POP to memory. */
+void emit_save_status(struct emitter *e, struct host_memory m, unsigned temp)
 {
-	emit_u8(e, 0x9c);
-	emit_pop(e, m);
+	emit_mov(e, 8, temp, H_RAX);
+	emit_u8(e, 0x9f);
+	emit_bytes(e, "\x0f\x90\xc0", 3); /* SETO AL */
+	emit_store(e, 2, m, H_RAX);
+	emit_mov(e, 8, H_RAX, temp);
 }
 
-/* OF by an addition that overflows exactly if the bit is set, the others by SAHF. */
+/* OF by an addition that overflows exactly if AL is 1, the others by SAHF. */
 void emit_load_status(struct emitter *e, struct host_memory m, unsigned temp)
 {
-	struct host_memory second = m;
-
-	second.disp++;
 	emit_mov(e, 8, temp, H_RAX);
-	emit_mem(e, (struct encoding){ .map = 0x0f, .opcode = 0xb6, .size = 4 }, H_RAX, second);
-	emit_u8(e, 0x24); /* AND AL */
-	emit_u8(e, 8);
-	emit_u8(e, 0x04); /* ADD AL */
-	emit_u8(e, 0x78);
-	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0x8a, .size = 1 }, 4 /* AH */, m);
-	emit_u8(e, 0x9e);
+	emit_mem(e, (struct encoding){ .map = 0x0f, .opcode = 0xb7, .size = 4 }, H_RAX, m);
+	emit_bytes(e, "\x04\x7f\x9e", 3); /* ADD AL, SAHF */
 	emit_mov(e, 8, H_RAX, temp);
 }
 

@@ -84,8 +84,9 @@ void emit_alu_mem_imm(struct emitter *e, enum alu op, unsigned size, struct host
 		      int32_t value);
 void emit_shift(struct emitter *e, enum shift op, unsigned size, unsigned to, unsigned count);
 void emit_imul(struct emitter *e, unsigned size, unsigned to, unsigned from, int32_t value);
-void emit_push_flags_to(struct emitter *e, struct host_memory m); /* PUSHF, POP m */
-/* The six status flags from the word at `m`; `temp` is overwritten. Far cheaper than POPF. */
+/* The six status flags to and from the word at `m`, as LAHF has them, above OF's byte; `temp` is
+ * overwritten. Far cheaper than PUSHF and POPF. */
+void emit_save_status(struct emitter *e, struct host_memory m, unsigned temp);
 void emit_load_status(struct emitter *e, struct host_memory m, unsigned temp);
 void emit_push(struct emitter *e, struct host_memory m); /* 8 bytes */
 void emit_pop(struct emitter *e, struct host_memory m);

@@ -189,7 +189,7 @@ void exits_emit(struct translator *t)
 		if (stub->stale)
 			emit_land(&t->e, stub->stale);
 		if (stub->push_flags)
-			emit_push_flags_to(&t->e, GS(jit_flags));
+			emit_save_status(&t->e, GS(jit_flags), T0);
 		if (stub->link->is_far)
 			exit_by_table(t, stub->link->target);
 		else

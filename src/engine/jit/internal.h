@@ -179,8 +179,8 @@ void write_imm(struct translator *t, const struct insn *i, unsigned bytes);
 /* Shared pieces: translate.c. */
 enum { ALL_FLAGS = F_STATUS };
 void need_flags_in_host(struct translator *t); /* T1 is overwritten */
-void need_flags_in_memory(struct translator *t);
-void clobber_flags(struct translator *t); /* ours are about to overwrite EFLAGS */
+void need_flags_in_memory(struct translator *t); /* T0 is overwritten */
+void clobber_flags(struct translator *t); /* ours are about to overwrite EFLAGS; T0 is overwritten */
 void flags_now_in_host(struct translator *t);
 /* Leaves translated code for `rip` if the condition holds; flags are in memory. */
 void leave_for(struct translator *t, enum condition condition, uint64_t rip);

@@ -109,7 +109,9 @@ static void host_string(struct translator *t, const struct insn *i, unsigned op)
 static void save_flags(struct translator *t)
 {
 	flags_now_in_host(t);
+	emit_push_reg(&t->e, T0);
 	need_flags_in_memory(t);
+	emit_pop_reg(&t->e, T0);
 	t->flags_in_host = false;
 }
 

@@ -44,7 +44,10 @@ static void push_flags(struct translator *t, const struct insn *i)
 {
 	need_flags_in_memory(t);
 	host_address_of_stack(t, i, -(int32_t)t->word, t->word, true);
-	emit_load(&t->e, 4, T1, GS(jit_flags));
+	emit_mem(&t->e, (struct encoding){ .map = 0x0f, .opcode = 0xb6, .size = 4 }, T1, GS(jit_flags));
+	emit_shift(&t->e, SHIFT_SHL, 4, T1, 11); /* OF */
+	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0x0a, .size = 1, .byte_regs = true }, T1,
+		 at_gs(offsetof(struct vcpu, jit_flags) + 1));
 	emit_alu_imm(&t->e, ALU_AND, 4, T1, F_STATUS);
 	emit_alu(&t->e, ALU_OR, 4, T1, GS(rflags));
 	emit_alu_imm(&t->e, ALU_OR, 4, T1, F_1);

@@ -37,6 +37,21 @@ static const uint8_t *way_on(struct vcpu *c)
 	return e->code;
 }
 
+/* vcpu.jit_flags is as emit_save_status() leaves it. */
+static void flags_from_jit(struct vcpu *c)
+{
+	uint32_t saved = (uint32_t)c->jit_flags;
+
+	flags_load_status(c, (saved >> 8 & 0xff) | (saved & 1 ? F_OF : 0));
+}
+
+static void flags_to_jit(struct vcpu *c)
+{
+	uint32_t status = flags_status(c);
+
+	c->jit_flags = (uint64_t)(status & 0xff) << 8 | !!(status & F_OF);
+}
+
 /* One instruction by the interpreter's handler. NULL: the block goes on; else where to go on. */
 static const uint8_t *run_single(struct vcpu *c, struct jit_single *single)
 {
@@ -44,14 +59,14 @@ static const uint8_t *run_single(struct vcpu *c, struct jit_single *single)
 
 	c->gpr[GPR_BLOCK] = single->block_rip;
 	c->insn = single->insn;
-	flags_load_status(c, (uint32_t)c->jit_flags);
+	flags_from_jit(c);
 	if (c->x87_status_ahead) /* and stays so: the block goes on */
 		fpu_collect_status(c);
 	c->jit->counters.single++;
 	c->jit->counters.singles[single->is_untranslated][single->insn->op]++;
 	c->jit_stop = true; /* unless it gets to the instruction behind it */
 	single->insn->exec(c, single->insn);
-	c->jit_flags = flags_status(c);
+	flags_to_jit(c);
 	/* Somebody wants us, or known ways do not lead where they did. Behind STI nobody is let in. */
 	if (!c->jit_stop && single->insn->exec != exec_sti &&
 	    (vcpu_is_kicked(c) || c->jit_key[0] != keys[0] || c->jit_key[1] != keys[1])) {
@@ -274,9 +289,9 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 		return;
 	jit->counters.runs++;
 	c->jit_stop = false;
-	c->jit_flags = flags_status(c);
+	flags_to_jit(c);
 	((enter_fn *)(uintptr_t)jit->enter)(c, block->entry);
-	flags_load_status(c, (uint32_t)c->jit_flags);
+	flags_from_jit(c);
 	if (c->x87_status_ahead)
 		fpu_collect_status(c);
 	c->x87_status_ahead = false;

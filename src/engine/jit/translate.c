@@ -20,7 +20,7 @@ void need_flags_in_host(struct translator *t)
 void need_flags_in_memory(struct translator *t)
 {
 	if (t->flags_in_host && !t->flags_in_memory) {
-		emit_push_flags_to(&t->e, GS(jit_flags));
+		emit_save_status(&t->e, GS(jit_flags), T0);
 		t->flags_in_memory = true;
 	}
 }
@@ -195,7 +195,7 @@ static void emit_leaving(struct translator *t)
 	}
 	if (t->block->needs_flags) {
 		t->block->entry_flags = emit_here(&t->e);
-		emit_push_flags_to(&t->e, GS(jit_flags));
+		emit_save_status(&t->e, GS(jit_flags), T0);
 		emit_jmp_to(&t->e, t->block->entry);
 	}
 	for (unsigned n = 0; n < t->leave_at_count; n++) {
