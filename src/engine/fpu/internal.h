@@ -97,6 +97,8 @@ struct fpu_stubs {
 	bool x87_used;           /* the host's x87 unit is not as the host left it */
 	uint32_t host_mxcsr;
 	uint16_t host_fcw;
+	/* xsave_offset() and xsave_size() of each component. */
+	uint16_t offset[COMPONENT_COUNT], size[COMPONENT_COUNT];
 };
 
 static inline const struct stub *stub_of(const struct insn *i)

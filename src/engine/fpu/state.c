@@ -78,6 +78,10 @@ int fpu_init(struct vcpu *c)
 		port_free_pages(stubs, sizeof(*stubs));
 		return error;
 	}
+	for (unsigned n = 0; n < COMPONENT_COUNT; n++) {
+		stubs->offset[n] = (uint16_t)xsave_offset(n);
+		stubs->size[n] = (uint16_t)xsave_size(n);
+	}
 	c->stubs = stubs;
 	fpu_reset(c);
 	return 0;

@@ -24,14 +24,33 @@ static unsigned component_bytes(const struct vcpu *c, unsigned n)
 		return 4; /* of 8: the rest is left alone */
 	if (code_is_64bit(c) || (n != COMPONENT_SSE && n != COMPONENT_AVX &&
 				 n != COMPONENT_ZMM_HI256 && n != COMPONENT_HI16_ZMM))
-		return xsave_size(n);
-	return n == COMPONENT_HI16_ZMM ? 0 : xsave_size(n) / 2;
+		return c->stubs->size[n];
+	return n == COMPONENT_HI16_ZMM ? 0 : c->stubs->size[n] / 2;
+}
+
+static uint8_t *component_of(struct vcpu *c, unsigned n)
+{
+	return c->xsave + c->stubs->offset[n];
+}
+
+/* The lowest of a set of components, which leaves the set. */
+static unsigned take_component(uint64_t *components)
+{
+	unsigned n = (unsigned)__builtin_ctzll(*components);
+
+	*components &= *components - 1;
+	return n;
 }
 
 static bool is_zero(const uint8_t *bytes, unsigned count)
 {
 	uint64_t any = 0;
 
+	for (; count >= 64 && !any; count -= 64, bytes += 64)
+		for (unsigned n = 0; n < 64; n += 8)
+			any |= load_le64(bytes + n);
+	if (any)
+		return false;
 	for (; count >= 8; count -= 8, bytes += 8)
 		any |= load_le64(bytes);
 	for (unsigned n = 0; n < count; n++)
@@ -39,33 +58,37 @@ static bool is_zero(const uint8_t *bytes, unsigned count)
 	return !any;
 }
 
-static uint64_t components_in_use(struct vcpu *c)
+/* Which of `asked` are. */
+static uint64_t components_in_use(struct vcpu *c, uint64_t asked)
 {
+	uint64_t rest = asked & ~BIT(COMPONENT_X87) & (c->wide_used ? ~0ull : ~(uint64_t)XCR0_WIDE);
 	uint64_t in_use = 0;
 
-	if (load_le16(c->xsave + AREA_FCW) != FCW_INIT ||
-	    !is_zero(c->xsave + AREA_FSW, AREA_MXCSR - AREA_FSW) ||
-	    !is_zero(c->xsave + AREA_ST, AREA_XMM - AREA_ST))
+	if (asked & BIT(COMPONENT_X87) &&
+	    (load_le16(c->xsave + AREA_FCW) != FCW_INIT ||
+	     !is_zero(c->xsave + AREA_FSW, AREA_MXCSR - AREA_FSW) ||
+	     !is_zero(c->xsave + AREA_ST, AREA_XMM - AREA_ST)))
 		in_use |= BIT(COMPONENT_X87);
-	for (unsigned n = COMPONENT_SSE; n < COMPONENT_COUNT; n++)
-		if ((c->wide_used || !(XCR0_WIDE >> n & 1)) &&
-		    !is_zero(c->xsave + xsave_offset(n), component_bytes(c, n)))
+	while (rest) {
+		unsigned n = take_component(&rest);
+
+		if (!is_zero(component_of(c, n), component_bytes(c, n)))
 			in_use |= BIT(n);
+	}
 	return in_use;
 }
 
 /* Offsets of the components in an area with this XCOMP_BV. No user component of ours is aligned. */
-static void layout(uint64_t xcomp_bv, unsigned offset[COMPONENT_COUNT], unsigned *total)
+static void layout(const struct vcpu *c, uint64_t xcomp_bv, unsigned offset[COMPONENT_COUNT])
 {
 	bool compacted = xcomp_bv & COMPACTED;
 	unsigned at = AREA_EXTENDED;
 
 	for (unsigned n = 0; n < COMPONENT_COUNT; n++) {
-		offset[n] = n < 2 || !compacted ? xsave_offset(n) : at;
+		offset[n] = n < 2 || !compacted ? c->stubs->offset[n] : at;
 		if (n >= 2 && compacted && xcomp_bv >> n & 1)
-			at += xsave_size(n);
+			at += c->stubs->size[n];
 	}
-	*total = at;
 }
 
 /* The x87 part of the legacy region, AREA_XMM bytes without MXCSR. */
@@ -190,26 +213,29 @@ static void add_components(struct vcpu *c, const struct insn *i, struct pieces *
 		add(p, 0, legacy, AREA_MXCSR);
 		add(p, AREA_ST, legacy + AREA_ST, AREA_XMM - AREA_ST);
 	}
-	for (unsigned n = COMPONENT_SSE; n < COMPONENT_COUNT; n++)
-		if (components >> n & 1)
-			add(p, offset[n], c->xsave + xsave_offset(n), component_bytes(c, n));
+	components &= ~BIT(COMPONENT_X87);
+	while (components) {
+		unsigned n = take_component(&components);
+
+		add(p, offset[n], component_of(c, n), component_bytes(c, n));
+	}
 }
 
 static void save_standard(struct vcpu *c, const struct insn *i, bool skip_initial)
 {
 	gva_t address = xsave_address(c, i, ACCESS_WRITE);
-	unsigned offset[COMPONENT_COUNT], total;
+	unsigned offset[COMPONENT_COUNT];
 	uint8_t legacy[AREA_XMM], xstate_bv[8];
 	struct pieces p = { .count = 0 };
 	uint64_t rfbm = requested(c);
 
 	x87_sync(c);
-	uint64_t in_use = components_in_use(c);
+	uint64_t in_use = components_in_use(c, rfbm);
 
 	mem_check_write(c, address + AREA_XSTATE_BV, 8);
 	uint64_t old = mem_read(c, address + AREA_XSTATE_BV, 8);
 
-	layout(0, offset, &total);
+	layout(c, 0, offset);
 	add_components(c, i, &p, skip_initial ? rfbm & in_use : rfbm, offset, legacy);
 	if (rfbm & XCR0_AVX)
 		add(&p, AREA_MXCSR, legacy + AREA_MXCSR, 8);
@@ -222,17 +248,17 @@ static void save_standard(struct vcpu *c, const struct insn *i, bool skip_initia
 static void save_compacted(struct vcpu *c, const struct insn *i)
 {
 	gva_t address = xsave_address(c, i, ACCESS_WRITE);
-	unsigned offset[COMPONENT_COUNT], total;
+	unsigned offset[COMPONENT_COUNT];
 	uint8_t legacy[AREA_XMM], header[16];
 	struct pieces p = { .count = 0 };
 	uint64_t rfbm = requested(c);
 
 	x87_sync(c);
-	uint64_t saved = rfbm & components_in_use(c);
+	uint64_t saved = components_in_use(c, rfbm);
 
 	if (rfbm & BIT(COMPONENT_SSE) && load_le32(c->xsave + AREA_MXCSR) != MXCSR_INIT)
 		saved |= BIT(COMPONENT_SSE);
-	layout(rfbm | COMPACTED, offset, &total);
+	layout(c, rfbm | COMPACTED, offset);
 	add_components(c, i, &p, saved, offset, legacy);
 	if (saved & BIT(COMPONENT_SSE))
 		add(&p, AREA_MXCSR, legacy + AREA_MXCSR, 8);
@@ -286,39 +312,78 @@ static void restore_component(struct vcpu *c, const struct insn *i, unsigned n,
 		x87_from_image(c, i, from);
 		return;
 	}
-	if (n == COMPONENT_PKRU)
-		tlb_use_keys(c, mmu_user_keys(c) ^ load_le32(from));
-	memcpy(c->xsave + xsave_offset(n), from, component_bytes(c, n));
+	if (n == COMPONENT_PKRU) { /* read once: others may be writing it */
+		uint32_t keys = load_le32(from);
+
+		tlb_use_keys(c, mmu_user_keys(c) ^ keys);
+		store_le32(component_of(c, n), keys);
+		return;
+	}
+	memcpy(component_of(c, n), from, component_bytes(c, n));
 }
 
 static void restore_initial(struct vcpu *c, const struct insn *i, unsigned n)
 {
-	uint8_t zero[2048] = { 0 };
+	uint8_t initial[AREA_XMM] = { 0 };
 
-	if (n == COMPONENT_X87)
-		store_le16(zero + AREA_FCW, FCW_INIT);
-	restore_component(c, i, n, zero);
+	if (n == COMPONENT_X87) {
+		store_le16(initial + AREA_FCW, FCW_INIT);
+		x87_from_image(c, i, initial);
+		return;
+	}
+	if (n == COMPONENT_PKRU)
+		tlb_use_keys(c, mmu_user_keys(c));
+	if (c->wide_used || !(XCR0_WIDE >> n & 1))
+		memset(component_of(c, n), 0, component_bytes(c, n));
+}
+
+/* What is behind the last of these components. */
+static unsigned end_of(const struct vcpu *c, uint64_t components, const unsigned *offset)
+{
+	unsigned end = HEADER;
+
+	while (components) {
+		unsigned n = take_component(&components);
+
+		end = MAX(end, offset[n] + component_bytes(c, n));
+	}
+	return end;
+}
+
+/* The components of the area at `address`: where they are if that is one piece of memory, else a
+ * copy. */
+static const uint8_t *read_components(struct vcpu *c, gva_t address, uint64_t components,
+				      const unsigned *offset, uint8_t *copy)
+{
+	const uint8_t *there = tlb_read_pointer(c, address, end_of(c, components, offset));
+
+	if (there)
+		return there;
+	while (components) {
+		unsigned n = take_component(&components), bytes = component_bytes(c, n);
+
+		if (bytes)
+			mem_read_bytes(c, address + offset[n], copy + offset[n], bytes);
+	}
+	return copy;
 }
 
 static void restore(struct vcpu *c, const struct insn *i, bool must_be_compacted)
 {
 	gva_t address = xsave_address(c, i, ACCESS_READ);
-	unsigned offset[COMPONENT_COUNT], total;
-	uint8_t area[XSAVE_BYTES];
+	unsigned offset[COMPONENT_COUNT];
+	uint8_t copy[XSAVE_BYTES], header[HEADER_BYTES];
 	uint64_t rfbm = requested(c);
-	const uint8_t *header = area + HEADER;
+	const uint8_t *area;
 
-	mem_read_bytes(c, address + HEADER, area + HEADER, HEADER_BYTES);
+	mem_read_bytes(c, address + HEADER, header, HEADER_BYTES);
 	if (!header_is_valid(c, header, must_be_compacted))
 		raise_gp(c);
 	uint64_t xstate_bv = load_le64(header);
 	bool compacted = load_le64(header + 8) & COMPACTED;
 
-	layout(load_le64(header + 8), offset, &total);
-	for (unsigned n = 0; n < COMPONENT_COUNT; n++)
-		if (rfbm & xstate_bv & BIT(n) && component_bytes(c, n))
-			mem_read_bytes(c, address + offset[n], area + offset[n],
-				       component_bytes(c, n));
+	layout(c, load_le64(header + 8), offset);
+	area = read_components(c, address, rfbm & xstate_bv, offset, copy);
 	/* MXCSR: in the standard format always loaded; in the other it belongs to SSE. */
 	bool has_mxcsr = compacted ? rfbm & BIT(COMPONENT_SSE) : rfbm & XCR0_AVX;
 	uint32_t mxcsr = MXCSR_INIT;
@@ -327,16 +392,18 @@ static void restore(struct vcpu *c, const struct insn *i, bool must_be_compacted
 		mxcsr = (uint32_t)mem_read(c, address + AREA_MXCSR, 4);
 	if (mxcsr & ~fpu_mxcsr_mask())
 		raise_gp(c);
+	for (uint64_t rest = rfbm; rest;) {
+		unsigned n = take_component(&rest);
+
+		if (xstate_bv >> n & 1)
+			restore_component(c, i, n, area + offset[n]);
+		else
+			restore_initial(c, i, n);
+	}
 	if (rfbm & xstate_bv & XCR0_WIDE)
 		c->wide_used = true;
 	else if ((rfbm & XCR0_WIDE) == XCR0_WIDE)
 		c->wide_used = false;
-	for (unsigned n = 0; n < COMPONENT_COUNT; n++) {
-		if (rfbm & xstate_bv & BIT(n))
-			restore_component(c, i, n, area + offset[n]);
-		else if (rfbm >> n & 1)
-			restore_initial(c, i, n);
-	}
 	if (has_mxcsr)
 		store_le32(c->xsave + AREA_MXCSR, mxcsr);
 	next(c, i);
