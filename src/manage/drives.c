@@ -237,6 +237,16 @@ static int open_blockdev(struct config *config, struct board *board, const char 
 	return error;
 }
 
+/* An ordinary machine has a CD-ROM drive for later, unless its IDE drives are listed as devices. */
+static bool wants_cdrom(const struct config *config)
+{
+	bool wants = !config->nodefaults && !config->pc.ide[2];
+
+	for (unsigned i = 0; i < config->devices.count; i++)
+		wants &= strncmp(config->devices.list[i], "ide-", 4) != 0;
+	return wants;
+}
+
 int drives_open(struct config *config, struct board *board, struct err *err)
 {
 	int error = 0;
@@ -245,5 +255,7 @@ int drives_open(struct config *config, struct board *board, struct err *err)
 		error = open_blockdev(config, board, config->blockdevs.list[i], err);
 	for (unsigned i = 0; i < config->drives.count && !error; i++)
 		error = open_drive(config, board, config->drives.list[i], err);
+	if (!error && wants_cdrom(config))
+		error = open_drive(config, board, "if=ide,index=2,media=cdrom", err);
 	return error;
 }

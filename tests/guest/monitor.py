@@ -246,6 +246,23 @@ def check_daemon(kelvin, directory):
     check(wait_for(lambda: not os.path.exists(pidfile), 10), "it takes its pidfile away")
 
 
+def check_cdrom(kelvin, directory):
+    """An ordinary machine has an empty CD-ROM drive, where a medium can be put."""
+    path, disc = os.path.join(directory, "ordinary"), os.path.join(directory, "disc")
+    with open(disc, "wb") as file:
+        file.truncate(1 << 20)
+    vmm = subprocess.Popen([kelvin, "-accel", "soft", "-S", "-display", "none", "-serial", "null",
+                            "-qmp", f"unix:{path},server=on,wait=off"])
+    qmp = Qmp(path)
+    drives = qmp.get("query-block")
+    check([drive["device"] for drive in drives] == ["ide1-cd0"] and "inserted" not in drives[0],
+          "the CD-ROM drive is there and empty")
+    answer = qmp.ask("blockdev-change-medium", device="ide1-cd0", filename=disc)
+    check("return" in answer and "inserted" in qmp.get("query-block")[0], "a medium is put in")
+    vmm.kill()
+    vmm.wait()
+
+
 def main():
     kelvin = sys.argv[1]
     with tempfile.TemporaryDirectory() as directory:
@@ -253,6 +270,7 @@ def main():
         second_machine(kelvin, directory, snapshot, seen, registers)
         third_machine(kelvin, directory, snapshot, seen)
         check_daemon(kelvin, directory)
+        check_cdrom(kelvin, directory)
     sys.exit(failures > 0)
 
 
