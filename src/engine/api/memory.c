@@ -159,6 +159,17 @@ static int change(struct vm *vm, struct memslots *slots, const region *r, struct
 	return error;
 }
 
+/* Has code ever been decoded from it? Its numbers tell, once no vCPU knows the slot any more. */
+static bool had_code(const struct memslot *slot)
+{
+	uint64_t pages = slot->code ? slot->bytes / PAGE_BYTES : 0;
+
+	for (uint64_t page = 0; page < pages; page++)
+		if (slot->code[page])
+			return true;
+	return false;
+}
+
 long vm_set_memory(struct vm *vm, const struct call *call, void *data)
 {
 	const region *r = data;
@@ -178,10 +189,9 @@ long vm_set_memory(struct vm *vm, const struct call *call, void *data)
 	if (!error) {
 		sort(new);
 		__atomic_store_n(&vm->slots, new, __ATOMIC_SEQ_CST);
-		if (gone.code)
+		vm_sync_vcpus(vm, NULL);
+		if (had_code(&gone))
 			vm_sync_code(vm);
-		else
-			vm_sync_vcpus(vm, NULL);
 		slot_free(&gone);
 	}
 	lock_drop(&vm->slots_lock);
