@@ -37,7 +37,8 @@ unsigned e820_fill(struct e820_entry *t, uint64_t ram_bytes, bool direct)
 	return n;
 }
 
-int boot_add(struct boot_image *image, uint64_t gpa, struct buffer *bytes, struct err *err)
+static int add_piece(struct boot_image *image, uint64_t gpa, const struct buffer *bytes,
+		     bool is_part, struct err *err)
 {
 	if (image->pieces == BOOT_PIECES)
 		return fail(err, E2BIG, "the kernel has more than %d separate parts", BOOT_PIECES);
@@ -49,9 +50,25 @@ int boot_add(struct boot_image *image, uint64_t gpa, struct buffer *bytes, struc
 				    "the kernel's part at %#llx lies over the one at %#llx",
 				    (unsigned long long)gpa, (unsigned long long)p->gpa);
 	}
-	image->piece[image->pieces++] = (struct boot_piece){ gpa, *bytes };
-	*bytes = (struct buffer){ 0 };
+	image->piece[image->pieces++] = (struct boot_piece){ gpa, *bytes, is_part };
 	return 0;
+}
+
+int boot_add(struct boot_image *image, uint64_t gpa, struct buffer *bytes, struct err *err)
+{
+	int error = add_piece(image, gpa, bytes, false, err);
+
+	if (!error)
+		*bytes = (struct buffer){ 0 };
+	return error;
+}
+
+int boot_add_part(struct boot_image *image, uint64_t gpa, size_t offset, size_t size,
+		  struct err *err)
+{
+	struct buffer part = { .data = image->elf.data + offset, .size = size };
+
+	return add_piece(image, gpa, &part, true, err);
 }
 
 int boot_add_copy(struct boot_image *image, uint64_t gpa, const void *bytes, size_t size,
@@ -69,7 +86,9 @@ int boot_add_copy(struct boot_image *image, uint64_t gpa, const void *bytes, siz
 void boot_free(struct boot_image *image)
 {
 	for (unsigned i = 0; i < image->pieces; i++)
-		buffer_free(&image->piece[i].bytes);
+		if (!image->piece[i].is_part)
+			buffer_free(&image->piece[i].bytes);
+	buffer_free(&image->elf);
 	image->pieces = 0;
 }
 
@@ -83,7 +102,7 @@ int read_file(const char *what, const char *path, uint64_t limit, struct buffer 
 		return fail(err, errno, "cannot open the %s \"%s\": %s", what, path,
 			    strerror(errno));
 	while (got && out->size <= limit) {
-		size_t at = buffer_add(out, NULL, 256 * KIB);
+		size_t at = buffer_add_room(out, 256 * KIB);
 
 		errno = 0;
 		got = fread(out->data + at, 1, 256 * KIB, file);

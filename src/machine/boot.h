@@ -14,6 +14,7 @@
 struct boot_piece {
 	uint64_t gpa;
 	struct buffer bytes;
+	bool is_part; /* of boot_image.elf, which owns it */
 };
 
 enum { BOOT_PIECES = 64 };
@@ -28,6 +29,7 @@ struct boot_handoff {
 struct boot_image {
 	struct boot_piece piece[BOOT_PIECES];
 	unsigned pieces;
+	struct buffer elf; /* the kernel, if it is one */
 	struct boot_handoff handoff;
 	uint64_t facs; /* where the OS leaves its waking vector */
 };
@@ -57,6 +59,9 @@ unsigned e820_fill(struct e820_entry *table, uint64_t ram_bytes, bool direct);
 int boot_add(struct boot_image *image, uint64_t gpa, struct buffer *bytes, struct err *err);
 int boot_add_copy(struct boot_image *image, uint64_t gpa, const void *bytes, size_t size,
 		  struct err *err);
+/* The same of what is in image->elf, without a copy. */
+int boot_add_part(struct boot_image *image, uint64_t gpa, size_t offset, size_t size,
+		  struct err *err);
 void boot_free(struct boot_image *image);
 
 /* Reads a whole file; a sentence names it when it cannot be had or has more than `limit` bytes. */
@@ -68,9 +73,12 @@ int linux_load(struct boot_image *image, const struct buffer *kernel,
 	       const struct pc_options *options, struct err *err);
 int multiboot_load(struct boot_image *image, const struct buffer *kernel,
 		   const struct pc_options *options, struct err *err);
-/* The ELF's loadable segments as pieces; `entry` is physical. Either word size, x86 only. */
-int elf_load(struct boot_image *image, const uint8_t *elf, size_t size, uint64_t ram_bytes,
-	     uint64_t *entry, struct err *err);
+/* The ELF's loadable segments as pieces; `entry` is physical. Either word size, x86 only. The file
+ * is taken over. */
+int elf_load(struct boot_image *image, struct buffer *elf, uint64_t ram_bytes, uint64_t *entry,
+	     struct err *err);
+int elf_load_copy(struct boot_image *image, const struct buffer *elf, uint64_t ram_bytes,
+		  uint64_t *entry, struct err *err);
 bool is_elf(const uint8_t *bytes, size_t size);
 /* Undoes the kernel's own compression: 1 done, 0 unknown method, -errno broken. */
 int unpack(const uint8_t *from, size_t size, size_t limit, struct buffer *out, struct err *err);

@@ -19,18 +19,26 @@ static void reserve(struct buffer *buffer, size_t bytes)
 	}
 }
 
+size_t buffer_add_room(struct buffer *buffer, size_t bytes)
+{
+	size_t at = buffer->size;
+
+	reserve(buffer, bytes);
+	buffer->size += bytes;
+	return at;
+}
+
 size_t buffer_add(struct buffer *buffer, const void *from, size_t bytes)
 {
 	size_t at = buffer->size;
 
 	if (!bytes)
 		return at;
-	reserve(buffer, bytes);
+	buffer_add_room(buffer, bytes);
 	if (from)
 		memcpy(buffer->data + at, from, bytes);
 	else
 		memset(buffer->data + at, 0, bytes);
-	buffer->size += bytes;
 	return at;
 }
 

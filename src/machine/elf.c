@@ -42,11 +42,11 @@ static int read_segment(const uint8_t *elf, size_t size, bool is_64, uint64_t at
 	return 0;
 }
 
-static int add_segment(struct boot_image *image, const uint8_t *elf, size_t size,
-		       const struct segment *s, uint64_t ram_bytes, struct err *err)
+static int add_segment(struct boot_image *image, const struct segment *s, uint64_t ram_bytes,
+		       struct err *err)
 {
+	uint64_t low = low_ram(ram_bytes), size = image->elf.size;
 	struct buffer bytes = { 0 };
-	uint64_t low = low_ram(ram_bytes);
 	int error;
 
 	if (s->offset > size || s->in_file > size - s->offset || s->in_file > s->in_memory)
@@ -54,16 +54,20 @@ static int add_segment(struct boot_image *image, const uint8_t *elf, size_t size
 	if (s->gpa > low || s->in_memory > low - s->gpa)
 		return fail(err, ENOMEM, "the ELF kernel's segment at %#llx does not fit into guest memory; give more with -m",
 			    (unsigned long long)s->gpa);
-	buffer_add(&bytes, elf + s->offset, s->in_file);
+	if (s->in_file == s->in_memory)
+		return boot_add_part(image, s->gpa, s->offset, s->in_file, err);
+	buffer_add(&bytes, image->elf.data + s->offset, s->in_file);
 	buffer_add(&bytes, NULL, s->in_memory - s->in_file);
 	error = boot_add(image, s->gpa, &bytes, err);
 	buffer_free(&bytes);
 	return error;
 }
 
-int elf_load(struct boot_image *image, const uint8_t *elf, size_t size, uint64_t ram_bytes,
-	     uint64_t *entry, struct err *err)
+static int load_segments(struct boot_image *image, uint64_t ram_bytes, uint64_t *entry,
+			 struct err *err)
 {
+	const uint8_t *elf = image->elf.data;
+	size_t size = image->elf.size;
 	bool is_64 = elf[EI_CLASS] == ELFCLASS64;
 	Elf64_Ehdr header = { 0 };
 	Elf32_Ehdr narrow;
@@ -92,11 +96,26 @@ int elf_load(struct boot_image *image, const uint8_t *elf, size_t size, uint64_t
 			return fail(err, ENOEXEC, "the ELF kernel is truncated or damaged");
 		if (s.kind != PT_LOAD || !s.in_memory)
 			continue;
-		error = add_segment(image, elf, size, &s, ram_bytes, err);
+		error = add_segment(image, &s, ram_bytes, err);
 		if (error)
 			return error;
 		if (virtual_entry >= s.gva && virtual_entry - s.gva < s.in_memory)
 			*entry = virtual_entry - s.gva + s.gpa;
 	}
 	return 0;
+}
+
+int elf_load(struct boot_image *image, struct buffer *elf, uint64_t ram_bytes, uint64_t *entry,
+	     struct err *err)
+{
+	image->elf = *elf;
+	*elf = (struct buffer){ 0 };
+	return load_segments(image, ram_bytes, entry, err);
+}
+
+int elf_load_copy(struct boot_image *image, const struct buffer *elf, uint64_t ram_bytes,
+		  uint64_t *entry, struct err *err)
+{
+	buffer_add(&image->elf, elf->data, elf->size);
+	return load_segments(image, ram_bytes, entry, err);
 }

@@ -136,9 +136,7 @@ static int load_unpacked(struct linux_boot *boot, const struct buffer *kernel, s
 		buffer_free(&vmlinux);
 		return 0;
 	}
-	error = elf_load(boot->image, vmlinux.data, vmlinux.size, boot->options->ram_bytes, &entry,
-			 err);
-	buffer_free(&vmlinux);
+	error = elf_load(boot->image, &vmlinux, boot->options->ram_bytes, &entry, err);
 	if (error)
 		return error;
 	boot->image->handoff.entry = entry;
@@ -189,8 +187,8 @@ static int load_bzimage(struct linux_boot *boot, const struct buffer *kernel, st
 
 static int load_vmlinux(struct linux_boot *boot, const struct buffer *kernel, struct err *err)
 {
-	int error = elf_load(boot->image, kernel->data, kernel->size, boot->options->ram_bytes,
-			     &boot->image->handoff.entry, err);
+	int error = elf_load_copy(boot->image, kernel, boot->options->ram_bytes,
+				  &boot->image->handoff.entry, err);
 
 	if (error)
 		return error;

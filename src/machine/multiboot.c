@@ -211,8 +211,8 @@ int multiboot_load(struct boot_image *image, const struct buffer *kernel,
 	if (flags & HAS_ADDRESSES)
 		error = load_flat(boot, kernel, header, err);
 	else if (is_elf(kernel->data, kernel->size))
-		error = elf_load(image, kernel->data, kernel->size, options->ram_bytes,
-				 &image->handoff.entry, err);
+		error = elf_load_copy(image, kernel, options->ram_bytes, &image->handoff.entry,
+				      err);
 	else
 		error = fail(err, ENOEXEC, "the multiboot kernel is neither ELF nor has addresses in its header");
 	if (!error)

@@ -37,7 +37,7 @@ static int unpack_lz4(const uint8_t *from, size_t size, size_t limit, struct buf
 			break;
 		if (out->size + LZ4_BLOCK > limit + LZ4_BLOCK)
 			return broken(err);
-		buffer_add(out, NULL, LZ4_BLOCK);
+		buffer_add_room(out, LZ4_BLOCK);
 		bytes = LZ4_decompress_safe((const char *)from + at,
 					    (char *)out->data + out->size - LZ4_BLOCK, packed,
 					    LZ4_BLOCK);
@@ -58,7 +58,7 @@ static int unpack_gzip(const uint8_t *from, size_t size, size_t limit, struct bu
 	if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
 		return fail(err, ENOMEM, "no memory to unpack the kernel");
 	do {
-		size_t at = buffer_add(out, NULL, MIB);
+		size_t at = buffer_add_room(out, MIB);
 
 		z.next_out = out->data + at;
 		z.avail_out = MIB;
@@ -78,7 +78,7 @@ static int unpack_xz(const uint8_t *from, size_t size, size_t limit, struct buff
 	xz.next_in = from;
 	xz.avail_in = size;
 	while (status == LZMA_OK && out->size <= limit) {
-		size_t at = buffer_add(out, NULL, MIB);
+		size_t at = buffer_add_room(out, MIB);
 
 		xz.next_out = out->data + at;
 		xz.avail_out = MIB;
@@ -97,7 +97,7 @@ static int unpack_zstd(const uint8_t *from, size_t size, size_t limit, struct bu
 	size_t left = 1;
 
 	while (stream && left && !ZSTD_isError(left) && in.pos < in.size && out->size <= limit) {
-		size_t at = buffer_add(out, NULL, MIB);
+		size_t at = buffer_add_room(out, MIB);
 		ZSTD_outBuffer piece = { out->data + at, MIB, 0 };
 
 		left = ZSTD_decompressStream(stream, &piece, &in);
