@@ -256,6 +256,21 @@ static bool pop(struct translator *t, const struct insn *i)
 	return true;
 }
 
+/* POP into memory, whose address must not depend on RSP: that is the one behind the instruction. */
+static bool pop_to_memory(struct translator *t, const struct insn *i)
+{
+	if (i->base == RSP)
+		return false;
+	host_address_of_stack(t, i, 0, i->opsize, false);
+	emit_load(&t->e, i->opsize, T1, at_register(T0, 0));
+	emit_store(&t->e, 8, GS(jit_scratch), T1);
+	host_address(t, i, i->opsize, true);
+	emit_load(&t->e, 8, T1, GS(jit_scratch));
+	emit_store(&t->e, i->opsize, at_register(T0, 0), T1);
+	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, i->opsize));
+	return true;
+}
+
 static bool leave(struct translator *t, const struct insn *i)
 {
 	if (i->opsize != t->word)
@@ -359,6 +374,8 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 		return exchange(t, i, info);
 	case 0x8d:
 		return i->opsize >= 4 && load_address(t, i);
+	case 0x8f:
+		return insn_has_memory(i) ? pop_to_memory(t, i) : pop(t, i);
 	case 0x90:
 		if (i->rm == RAX)
 			return !(i->prefix & PREFIX_REP); /* NOP, not PAUSE */
