@@ -294,6 +294,7 @@ def debian_login(context, machine, disk):
     """Through SeaBIOS and GRUB to a shell; what is written is read back from the disk."""
     machine.wait_serial("entry will be executed")  # the end of GRUB's menu
     context.look(machine, "-grub")
+    machine.send("\r")  # on a busy host GRUB's clock can be slow: it takes a millisecond's measure
     machine.wait_serial("Linux version")
     machine.wait_serial("login: ")
     machine.send("root\n")
