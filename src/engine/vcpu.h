@@ -140,20 +140,28 @@ struct tlb_entry {
 	_Alignas(32) uint64_t read; /* the page, when that access may go straight through */
 	uint64_t write;
 	uint8_t *host;              /* of the page's first byte; NULL: never used */
+	bool is_global;
+	uint8_t listed; /* in which of the space's lists it is, a bit for each */
 };
 enum { TLB_ENTRIES = 4096, TLB_SPACES = 8, TLB_USED = 4000, TLB_KEYED = 32 };
 enum { CODE_PAGES = 2048 };
 enum tlb_view { VIEW_KERNEL, VIEW_KERNEL_AC, VIEW_USER, VIEW_COUNT }; /* _AC: RFLAGS.AC lifts SMAP */
 
+/* Entries that may be in use. */
+struct tlb_list {
+	unsigned count; /* more than TLB_USED: not listed */
+	uint16_t entry[TLB_USED];
+};
+
 /* What is known of one address space. */
 struct tlb_space {
 	unsigned pcid;
-	bool is_stale;       /* to be emptied before its next use */
+	enum { SPACE_GOOD, SPACE_STALE, SPACE_VOID } state; /* then all but global entries, or those
+							     * too, go before its next use */
 	uint64_t code_epoch; /* interp/block.c */
 	bool has_code_pages; /* some of these are not 0: jit/pages.c */
 	uint64_t code_pages[CODE_PAGES];
-	unsigned used_count; /* entries with a host page; more than TLB_USED: not listed */
-	uint16_t used[TLB_USED];
+	struct tlb_list used[2]; /* [1]: entries that are or were global */
 	struct tlb_entry view[VIEW_COUNT][TLB_ENTRIES];
 };
 

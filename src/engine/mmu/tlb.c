@@ -6,11 +6,12 @@
  * A tag is the page's address, there only if that access may go straight to memory: no tag for
  * writing where the page is clean, read-only, or holds decoded code. An entry without a
  * translation has the tag of a page that belongs elsewhere in the table, so `address - tag` is
- * never within a page, and one comparison also catches accesses that cross one.
+ * never within a page, and one comparison also catches accesses that cross one. Entries of global
+ * pages stay when MOV CR3 drops the others.
  *
  * Manual: SDM 3, 4.10 (caching translation information).
- * Not modelled: global pages are kept per address space. INVLPG and INVPCID of one address drop it
- * in all of them; that is allowed.
+ * Not modelled: global pages are found anew in each address space. INVLPG and INVPCID of one address
+ * drop it in all of them; that is allowed.
  */
 #include "base/port.h"
 #include "engine/interp/address.h"
@@ -27,15 +28,20 @@ static uint64_t elsewhere(unsigned index)
 	return (uint64_t)(index ^ 1) << PAGE_SHIFT;
 }
 
+/* Where it is listed it stays. */
 static void entry_empty(struct tlb_entry *e, unsigned index)
 {
-	*e = (struct tlb_entry){ .read = elsewhere(index), .write = elsewhere(index) };
+	e->read = e->write = elsewhere(index);
+	e->host = NULL;
+	e->is_global = false;
 }
 
 static void table_empty(struct tlb_entry *table)
 {
-	for (unsigned i = 0; i < TLB_ENTRIES; i++)
+	for (unsigned i = 0; i < TLB_ENTRIES; i++) {
 		entry_empty(&table[i], i);
+		table[i].listed = 0;
+	}
 }
 
 /* What the last stack access found: a limit of 0 never hits. */
@@ -56,18 +62,72 @@ static struct tlb_entry *entry_at(struct tlb_space *space, unsigned n)
 	return &space->view[n / TLB_ENTRIES][n % TLB_ENTRIES];
 }
 
-static void space_empty(struct tlb_space *space)
+static bool is_listed(const struct tlb_space *space)
 {
-	if (space->used_count > TLB_USED) {
-		for (unsigned view = 0; view < VIEW_COUNT; view++)
-			table_empty(space->view[view]);
-	} else {
-		for (unsigned n = 0; n < space->used_count; n++)
-			entry_empty(entry_at(space, space->used[n]),
-				    space->used[n] & (TLB_ENTRIES - 1));
+	return space->used[0].count <= TLB_USED && space->used[1].count <= TLB_USED;
+}
+
+/* How many entries may be in use, and each of those. */
+static unsigned used_count(const struct tlb_space *space)
+{
+	return is_listed(space) ? space->used[0].count + space->used[1].count :
+				  VIEW_COUNT * TLB_ENTRIES;
+}
+
+static unsigned used_entry(const struct tlb_space *space, unsigned k)
+{
+	unsigned first = space->used[0].count;
+
+	if (!is_listed(space))
+		return k;
+	return k < first ? space->used[0].entry[k] : space->used[1].entry[k - first];
+}
+
+static void list_add(struct tlb_list *list, unsigned entry)
+{
+	if (list->count < TLB_USED)
+		list->entry[list->count] = (uint16_t)entry;
+	if (list->count <= TLB_USED)
+		list->count++;
+}
+
+static void empty_all(struct tlb_space *space)
+{
+	unsigned count = used_count(space);
+
+	for (unsigned k = 0; k < count; k++) {
+		unsigned n = used_entry(space, k);
+
+		entry_empty(entry_at(space, n), n % TLB_ENTRIES);
+		entry_at(space, n)->listed = 0;
 	}
-	space->used_count = 0;
-	space->is_stale = false;
+	space->used[0].count = space->used[1].count = 0;
+}
+
+static void empty_local(struct tlb_space *space)
+{
+	struct tlb_list *list = &space->used[0];
+	unsigned count = list->count <= TLB_USED ? list->count : VIEW_COUNT * TLB_ENTRIES;
+
+	for (unsigned k = 0; k < count; k++) {
+		unsigned n = list->count <= TLB_USED ? list->entry[k] : k;
+		struct tlb_entry *e = entry_at(space, n);
+
+		e->listed &= ~1;
+		if (!e->is_global)
+			entry_empty(e, n % TLB_ENTRIES);
+	}
+	list->count = 0;
+}
+
+/* Of what the address space's page tables said, and, if `all`, of global pages. */
+static void space_empty(struct tlb_space *space, bool all)
+{
+	if (all || space->state == SPACE_VOID)
+		empty_all(space);
+	else
+		empty_local(space);
+	space->state = SPACE_GOOD;
 }
 
 int tlb_init(struct vcpu *c)
@@ -79,13 +139,13 @@ int tlb_init(struct vcpu *c)
 		return -ENOMEM;
 	}
 	for (unsigned n = 0; n < TLB_SPACES; n++) {
-		c->spaces[n].is_stale = true;
-		c->spaces[n].used_count = TLB_USED + 1; /* all zero: to be emptied whole */
+		c->spaces[n].state = SPACE_VOID;
+		c->spaces[n].used[0].count = TLB_USED + 1; /* all zero: to be emptied whole */
 		c->spaces[n].pcid = NO_PCID;
 	}
 	table_empty(c->no_translations);
 	c->space = &c->spaces[0];
-	space_empty(c->space);
+	space_empty(c->space, true);
 	c->space->pcid = 0;
 	c->tlb_now = c->space->view[VIEW_KERNEL_AC];
 	return 0;
@@ -142,10 +202,10 @@ void tlb_flush_all(struct vcpu *c)
 {
 	c->count_tlb_flushes++;
 	for (unsigned n = 0; n < TLB_SPACES; n++) {
-		c->spaces[n].is_stale = true;
+		c->spaces[n].state = SPACE_VOID;
 		c->spaces[n].pcid = NO_PCID;
 	}
-	space_empty(c->space);
+	space_empty(c->space, true);
 	c->space->pcid = c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
 	forget_stack(c);
 	memset(c->large_pages, 0, sizeof(c->large_pages));
@@ -162,8 +222,8 @@ void tlb_use_keys(struct vcpu *c, uint32_t changed)
 		keys |= (changed >> 2 * key & 3) != 0 ? BIT(key) : 0;
 	if (keys & 1 || (keys & c->keys && c->keyed_count > TLB_KEYED)) {
 		for (unsigned n = 0; n < TLB_SPACES; n++)
-			c->spaces[n].is_stale = true;
-		space_empty(c->space);
+			c->spaces[n].state = SPACE_VOID;
+		space_empty(c->space, true);
 	} else if (keys & c->keys) {
 		for (unsigned n = 0; n < c->keyed_count; n++)
 			entry_empty(entry_at(c->keyed[n].space, c->keyed[n].entry),
@@ -186,6 +246,12 @@ static void note_key(struct vcpu *c, unsigned entry, uint8_t key)
 	c->keys |= (uint16_t)BIT(key);
 }
 
+static void make_stale(struct tlb_space *space)
+{
+	if (space->state == SPACE_GOOD)
+		space->state = SPACE_STALE;
+}
+
 static struct tlb_space *space_for(struct vcpu *c, unsigned pcid)
 {
 	struct tlb_space *space;
@@ -196,7 +262,7 @@ static struct tlb_space *space_for(struct vcpu *c, unsigned pcid)
 	c->next_space = (c->next_space + 1) % TLB_SPACES;
 	space = &c->spaces[c->next_space];
 	space->pcid = pcid;
-	space->is_stale = true;
+	make_stale(space);
 	return space;
 }
 
@@ -205,9 +271,9 @@ void tlb_switch_space(struct vcpu *c, unsigned pcid, bool keep)
 	struct tlb_space *space = c->space->pcid == pcid ? c->space : space_for(c, pcid);
 
 	c->space = space;
-	if (!keep || space->is_stale) {
+	if (!keep || space->state != SPACE_GOOD) {
 		c->count_tlb_flushes++;
-		space_empty(space);
+		space_empty(space, false);
 		interp_flush_lookup_space(c);
 	}
 	interp_use_space(c);
@@ -225,7 +291,7 @@ void tlb_flush_space(struct vcpu *c, unsigned pcid)
 		tlb_flush_non_global(c);
 	for (unsigned n = 0; n < TLB_SPACES; n++)
 		if (&c->spaces[n] != c->space && c->spaces[n].pcid == pcid)
-			c->spaces[n].is_stale = true;
+			make_stale(&c->spaces[n]);
 }
 
 static unsigned large_bit(gva_t address)
@@ -251,7 +317,7 @@ void tlb_flush_page(struct vcpu *c, gva_t address)
 		return;
 	}
 	for (unsigned n = 0; n < TLB_SPACES; n++)
-		for (unsigned view = 0; view < VIEW_COUNT && !c->spaces[n].is_stale; view++)
+		for (unsigned view = 0; view < VIEW_COUNT && c->spaces[n].state != SPACE_VOID; view++)
 			entry_empty(&c->spaces[n].view[view][index], index);
 	forget_stack(c);
 	interp_flush_lookup_page(c, address);
@@ -329,10 +395,10 @@ static void drop_writes_everywhere(struct vcpu *c, const uint8_t *host)
 	list->count = 0;
 	for (unsigned n = 0; n < TLB_SPACES; n++) {
 		struct tlb_space *s = &c->spaces[n];
-		bool listed = s->used_count <= TLB_USED;
+		unsigned count = s->state == SPACE_VOID ? 0 : used_count(s);
 
-		for (unsigned k = 0; k < (listed ? s->used_count : VIEW_COUNT * TLB_ENTRIES); k++) {
-			uint32_t entry = n * VIEW_COUNT * TLB_ENTRIES + (listed ? s->used[k] : k);
+		for (unsigned k = 0; k < count; k++) {
+			uint32_t entry = entry_number(c, s, used_entry(s, k));
 			const struct tlb_entry *e = listed_entry(c, entry);
 
 			drop_write(c, entry, host);
@@ -383,13 +449,11 @@ static void remember(struct vcpu *c, enum tlb_view view, gva_t address, const st
 	struct tlb_entry *e = &space->view[view][index];
 	unsigned rights = page_rights(c, view, page);
 
-	if (!e->host) {
-		if (space->used_count < TLB_USED)
-			space->used[space->used_count] = (uint16_t)(view * TLB_ENTRIES + index);
-		if (space->used_count <= TLB_USED)
-			space->used_count++;
-	}
+	if (!(e->listed >> page->global & 1))
+		list_add(&space->used[page->global], view * TLB_ENTRIES + index);
+	e->listed |= (uint8_t)BIT(page->global);
 	entry_empty(e, index);
+	e->is_global = page->global;
 	e->host = host - (address & ~PAGE_MASK);
 	if (rights & RIGHT_READ)
 		e->read = address & PAGE_MASK;
