@@ -326,6 +326,11 @@ struct vcpu {
 	uint64_t upper_code_pages[CODE_PAGES];
 	uint64_t jit_returns, jit_returns_end; /* translated code's part of the host stack */
 	struct jit_link *jit_link;   /* the exit last taken, if it can be linked */
+	/* For code that is not flat: which base and limit CS has, 0 if it is; and how many bytes from
+	 * a segment's base on may be read and written without further looks. */
+	uint16_t code_segment;
+	uint64_t segment_room[6][2];
+	uint8_t plain_segments; /* a bit for each whose rights real-mode code does not change */
 	uint32_t jit_epoch;          /* raised by jit_flush: older translations are gone */
 	/* enum vector_level: of the guest's vector registers now in the host's (xsave is stale then);
 	 * and which instructions neither #UD nor #NM: mode_update(), XCR0. */
@@ -340,6 +345,12 @@ struct vcpu {
 		count_exits[64]; /* vector, EVENT_*, KVM_EXIT_* */
 	uint64_t count_pauses;
 };
+
+/* What translated code depends on. */
+static inline uint32_t jit_mode(const struct vcpu *c)
+{
+	return c->mode | (uint32_t)c->code_segment << 16;
+}
 
 /* After a change of mode or code_epoch. */
 static inline void jit_key_update(struct vcpu *c)

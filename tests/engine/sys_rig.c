@@ -5,6 +5,7 @@
 #include "base/port.h"
 #include "engine/decode/ops.h"
 #include "engine/fpu/fpu.h"
+#include "engine/jit/jit.h"
 #include "engine/mmu/io.h"
 
 #include <stdarg.h>
@@ -136,6 +137,11 @@ void port_write(struct vcpu *c, uint16_t port, unsigned size, uint32_t value)
 /* ---- the rest of the engine ---- */
 
 void fpu_reset(struct vcpu *c)
+{
+	(void)c;
+}
+
+void jit_segments_update(struct vcpu *c)
 {
 	(void)c;
 }

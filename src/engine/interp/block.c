@@ -446,7 +446,7 @@ static struct block *block_at_limit(struct vcpu *c, gva_t address)
 	return b;
 }
 
-static bool near_limit(const struct vcpu *c)
+bool code_is_near_limit(const struct vcpu *c)
 {
 	return !(c->mode & (MODE_FLAT | MODE_CODE64)) && c->rip + 256 + 15 > c->seg[CS].limit;
 }
@@ -488,7 +488,7 @@ struct block *code_block_find(struct vcpu *c)
 	const struct lookup_entry *e = lookup_at(c, address);
 
 	c->insn = NULL; /* what unwinds from here is no instruction's fault */
-	if (unlikely(near_limit(c)))
+	if (unlikely(code_is_near_limit(c)))
 		return block_at_limit(c, address);
 	if (likely(e->address == address && e->epoch == c->code_epoch[code_half(c, address)] &&
 		   e->block->mode == c->mode && block_is_fresh(e->block) &&

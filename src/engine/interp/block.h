@@ -42,6 +42,7 @@ struct block {
 	bool crosses;
 	uint8_t bytes, count;
 	uint16_t heat;      /* times run, until it is worth translating */
+	uint8_t patience;   /* times it was translated before */
 	uint32_t jit_epoch; /* `translation` is good while it is the vCPU's */
 	struct jit_block *translation;
 	const uint8_t *code; /* in the page's copy; a crossing block's is not whole */

@@ -83,5 +83,7 @@ void interp_stop_after(struct vcpu *c);
 
 /* c->mode from segments, control registers and CPL; also selects the TLB view. */
 void mode_update(struct vcpu *c);
+/* A block here may not be whole within CS. */
+bool code_is_near_limit(const struct vcpu *c);
 
 #endif

@@ -67,16 +67,9 @@ static struct block *follow(struct vcpu *c, struct block *b, struct link *l)
 	return to;
 }
 
-enum { HOT = 40 };
-
-/* 64-bit code, and 32-bit protected mode with flat segments. */
-static bool is_translatable(uint32_t mode)
-{
-	const uint32_t flat_32 = MODE_CODE32 | MODE_STACK32 | MODE_FLAT | MODE_PROTECTED;
-	const uint32_t never = MODE_STEP | MODE_ALIGN | MODE_VM86;
-
-	return !(mode & never) && (mode & MODE_CODE64 || (mode & flat_32) == flat_32);
-}
+/* Programs of 16 bits have data beside their code, which is written and not translated for long: with
+ * each time more runs must come before. */
+enum { HOT = 40, MOST_PATIENCE = 10 };
 
 static unsigned heat_of(const struct block *b)
 {
@@ -106,14 +99,14 @@ static void source_of(struct vcpu *c, const struct block *b, unsigned enough, st
 	const struct block *next = b;
 	unsigned insns = 0;
 
-	*s = (struct jit_source){ .mode = c->mode, .page_code = b->number, .stamp = b->stamp,
+	*s = (struct jit_source){ .mode = jit_mode(c), .page_code = b->number, .stamp = b->stamp,
 				  .crosses = b->crosses, .page2_code = b->number2,
 				  .stamp2 = b->stamp2 };
 	while (next && s->parts < JIT_PARTS && insns + next->count <= JIT_INSNS) {
 		struct jit_part *part = &s->part[s->parts++];
 
 		*part = (struct jit_part){ .insns = next->insns, .count = next->count,
-					   .rip = (c->rip & PAGE_MASK) | (next->gpa & ~PAGE_MASK) };
+					   .rip = c->rip + next->gpa - b->gpa };
 		insns += next->count;
 		next = hottest_behind(c, next, part, enough);
 	}
@@ -122,15 +115,17 @@ static void source_of(struct vcpu *c, const struct block *b, unsigned enough, st
 /* The block's translation for where and how it runs now; NULL: interpret it. */
 static struct jit_block *translation(struct vcpu *c, struct block *b)
 {
-	unsigned hot = c->vm->translator > 1 ? 1 : HOT;
+	unsigned hot = c->vm->translator > 1 ? 1 : (unsigned)HOT << b->patience;
 	struct jit_source source;
 
 	if (b->translation && b->jit_epoch == c->jit_epoch && jit_matches(c, b->translation))
 		return b->translation;
-	if (++b->heat < hot || !is_translatable(c->mode))
+	if (++b->heat < hot || !jit_is_translatable(c))
 		return NULL;
 	source_of(c, b, hot / 4, &source);
 	b->heat = 0;
+	if (jit_is_segmented(c->mode) && b->patience < MOST_PATIENCE)
+		b->patience++;
 	b->translation = jit_translate(c, &source);
 	b->jit_epoch = c->jit_epoch;
 	/* Not now, if MXCSR or CR0 are in the way: running it would lead straight back here. */

@@ -85,6 +85,8 @@ static void check_segment(struct translator *t, unsigned seg)
 
 static void add_segment_base(struct translator *t, unsigned seg, unsigned to)
 {
+	if (t->segmented) /* segment_to_linear() */
+		return;
 	if (seg == FS || seg == GS) {
 		clobber_flags(t);
 		if (t->word == 4)
@@ -95,7 +97,7 @@ static void add_segment_base(struct translator *t, unsigned seg, unsigned to)
 
 void guest_address(struct translator *t, const struct insn *i, unsigned to)
 {
-	unsigned size = i->addrsize == 4 ? 4 : 8;
+	unsigned size = i->addrsize == 8 ? 8 : 4;
 	struct host_memory m = { .base = -1, .index = -1, .scale = i->scale };
 	uint64_t disp = (uint64_t)i->disp;
 
@@ -106,13 +108,18 @@ void guest_address(struct translator *t, const struct insn *i, unsigned to)
 	if (i->index < GPR_ZERO)
 		m.index = (int8_t)use_gpr(t, i->index, T1, true);
 	if (m.base < 0 && m.index < 0) {
-		emit_mov_imm(&t->e, to, size == 4 ? (uint32_t)disp : disp);
+		disp = size == 4 ? (uint32_t)disp : disp;
+		emit_mov_imm(&t->e, to, i->addrsize == 2 ? (uint16_t)disp : disp);
 	} else if (m.index < 0 && !disp) {
-		if (m.base != (int)to || size == 4)
+		if (i->addrsize == 2)
+			zero_extend(t, 2, to, (unsigned)m.base);
+		else if (m.base != (int)to || size == 4)
 			emit_mov(&t->e, size, to, (unsigned)m.base);
 	} else {
 		m.disp = (int32_t)disp; /* beside a register it is 32 bits */
 		emit_lea(&t->e, size, to, m);
+		if (i->addrsize == 2)
+			zero_extend(t, 2, to, to);
 	}
 	add_segment_base(t, i->seg, to);
 }
@@ -161,6 +168,8 @@ void host_address(struct translator *t, const struct insn *i, unsigned size, boo
 {
 	clobber_flags(t);
 	guest_address(t, i, T0);
+	if (t->segmented)
+		segment_to_linear(t, i->seg, size, write);
 	if (is_on_stack(i, size))
 		check_stack(t);
 	else
@@ -171,19 +180,25 @@ void host_address_of_stack(struct translator *t, const struct insn *i, int32_t o
 			   bool write)
 {
 	clobber_flags(t);
-	emit_lea(&t->e, t->word, T0, at_register(GUEST_RSP, offset));
+	if (t->segmented)
+		segmented_stack(t, GUEST_RSP, offset, size, write);
+	else
+		emit_lea(&t->e, t->word, T0, at_register(GUEST_RSP, offset));
 	check_stack(t);
 }
 
 void host_address_of_frame(struct translator *t, const struct insn *i)
 {
 	clobber_flags(t);
-	emit_mov(&t->e, t->word, T0, H_RBP);
-	check_tlb(t, t->word, false);
+	if (t->segmented)
+		segmented_stack(t, H_RBP, 0, i->opsize, false);
+	else
+		emit_mov(&t->e, t->word, T0, H_RBP);
+	check_tlb(t, i->opsize, false);
 }
 
 /* No memory operand, or one in the way the inline check knows. */
 bool is_addressable(const struct translator *t, const struct insn *i)
 {
-	return !insn_has_memory(i) || t->word == 8 || i->addrsize == 4;
+	return !insn_has_memory(i) || t->word == 8 || t->segmented || i->addrsize == 4;
 }

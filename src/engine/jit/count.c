@@ -22,6 +22,7 @@ void jit_count_fini(struct jit *jit)
 void jit_count_back(struct vcpu *c)
 {
 	const struct jump_entry *known = &c->jit->jump[jump_index(c->rip)];
+	uint64_t linear = linear_rip(c);
 	enum jit_way_back way = BACK_TARGET;
 
 	if (c->jit_stop)
@@ -30,8 +31,9 @@ void jit_count_back(struct vcpu *c)
 		way = BACK_LINK;
 	else if (__atomic_load_n(&c->requests, __ATOMIC_RELAXED) || c->run->immediate_exit)
 		way = BACK_REQUEST;
-	else if (known->rip == c->rip && known->mode == c->mode &&
-		 known->identity == c->jit_pages[code_half(c, c->rip)][page_slot(c->rip, c->mode)])
+	else if (known->rip == c->rip && known->mode == jit_mode(c) &&
+		 known->identity ==
+			 c->jit_pages[code_half(c, linear)][page_slot(linear, known->mode)])
 		way = BACK_CHECK;
 	c->jit->counters.back[way]++;
 }

@@ -129,7 +129,7 @@ void emit_store(struct emitter *e, unsigned size, struct host_memory m, unsigned
 void emit_store_imm(struct emitter *e, unsigned size, struct host_memory m, int32_t value)
 {
 	emit_mem(e, GENERAL(0xc7, size), 0, m);
-	emit_u32(e, (uint32_t)value);
+	emit_bytes(e, &value, MIN(size, 4));
 }
 
 void emit_lea(struct emitter *e, unsigned size, unsigned to, struct host_memory m)

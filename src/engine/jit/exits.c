@@ -11,7 +11,7 @@
 /* The identities of pages in our half of the addresses; an entry of the other half finds none. */
 static struct host_memory pages_for(const struct translator *t)
 {
-	return code_half(t->c, t->rip) ? GS(jit_pages[1]) : GS(jit_pages[0]);
+	return code_half(t->c, linear_of(t, t->rip)) ? GS(jit_pages[1]) : GS(jit_pages[0]);
 }
 
 /* T0: the entry of the table of targets, T1: the target, which it still is after a miss. */
@@ -43,6 +43,10 @@ void need_canonical(struct translator *t)
 	struct slow_path *s = &t->slow[t->slow_count];
 
 	clobber_flags(t);
+	if (t->segmented) {
+		s->from[s->froms++] = emit_jcc(&t->e, compare_with_limit(t));
+		return;
+	}
 	emit_mov(&t->e, 8, T0, T1);
 	emit_shift(&t->e, SHIFT_SAR, 8, T0, 47);
 	emit_alu_imm(&t->e, ALU_ADD, 8, T0, 1);
@@ -56,12 +60,16 @@ static void check_canonical(struct translator *t, int32_t moved)
 	struct slow_path *s = &t->slow[t->slow_count];
 	uint8_t *fine;
 
-	emit_mov(&t->e, 8, T0, T1);
-	emit_shift(&t->e, SHIFT_SAR, 8, T0, 47);
-	emit_alu_imm(&t->e, ALU_ADD, 8, T0, 1);
-	emit_alu_imm(&t->e, ALU_CMP, 8, T0, 1);
-	fine = emit_jcc(&t->e, CC_BE);
-	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, -moved));
+	if (t->segmented) {
+		fine = emit_jcc(&t->e, compare_with_limit(t) ^ 1);
+	} else {
+		emit_mov(&t->e, 8, T0, T1);
+		emit_shift(&t->e, SHIFT_SAR, 8, T0, 47);
+		emit_alu_imm(&t->e, ALU_ADD, 8, T0, 1);
+		emit_alu_imm(&t->e, ALU_CMP, 8, T0, 1);
+		fine = emit_jcc(&t->e, CC_BE);
+	}
+	move_stack(t, GUEST_RSP, -moved);
 	s->from[s->froms++] = emit_jmp(&t->e);
 	emit_land(&t->e, fine);
 }
@@ -115,11 +123,11 @@ static struct link_stub *new_stub(struct translator *t, struct jit_link *link)
 /* To another page, which may be elsewhere next time. Flags are in memory. */
 static void exit_far(struct translator *t, uint64_t target)
 {
-	unsigned slot = 8 * page_slot(target, t->source->mode);
+	unsigned slot = 8 * page_slot(linear_of(t, target), t->source->mode);
 	struct jit_link *link = new_link(t, target, true);
 	struct link_stub *stub;
 
-	if (code_half(t->c, t->rip)) {
+	if (code_half(t->c, linear_of(t, t->rip))) {
 		emit_load(&t->e, 8, T0, at_gs(offsetof(struct vcpu, upper_code_pages) + slot));
 	} else {
 		emit_load(&t->e, 8, T0, GS(jit_pages[0]));
@@ -133,7 +141,7 @@ static void exit_far(struct translator *t, uint64_t target)
 
 static bool on_page(const struct translator *t, uint64_t target)
 {
-	return !((t->rip ^ target) & PAGE_MASK);
+	return !((linear_of(t, t->rip) ^ linear_of(t, target)) & PAGE_MASK);
 }
 
 void exit_direct(struct translator *t, uint64_t target)

@@ -23,6 +23,8 @@ enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, RETURNS = 512, JUMP_BITS = 16,
        ROOM_FOR_ONE = 24 << 10, MAX_LEAVES = 96,
        THUNK_BYTES = 16 << 10 };
 
+enum { CODE_SEGMENTS = 2048, NO_CODE_SEGMENT = 0xffff };
+
 /* Spreads targets over the table of them: the low half of RIP times this, its top bits. */
 #define JUMP_FACTOR 0x9e3779b1u
 
@@ -46,7 +48,7 @@ struct jit_link {
 };
 
 struct jit_block {
-	uint64_t rip;
+	uint64_t rip, linear;
 	uint32_t mode, stamp;
 	const uint32_t *page_code;
 	/* Of an instruction that crosses pages: the second page and what it has to be; 0 of others. */
@@ -93,6 +95,8 @@ struct jit {
 	unsigned link_count;
 	struct jit_counters counters;
 	struct jump_entry jump[JUMP_ENTRIES];
+	unsigned code_segments;
+	struct code_segment { uint32_t base, limit; bool used; } code_segment[CODE_SEGMENTS];
 	unsigned identity_count;
 	struct page_identity identities[MAX_IDENTITIES];
 	struct page_identity *identity_hash[CODE_PAGES];
@@ -110,7 +114,9 @@ struct translator {
 	struct jit *jit;
 	const struct jit_source *source;
 	struct jit_block *block;
-	unsigned word; /* bytes of a near pointer and of a stack slot: 8, or 4 in 32-bit code */
+	unsigned word; /* bytes of a near pointer and of a stack slot: 8, or 4 in flat 32-bit code */
+	bool segmented;
+	uint32_t code_base;
 	bool flags_in_host, flags_in_memory;
 	uint16_t live_after; /* status flags somebody will read after the current instruction */
 	uint16_t live_before;
@@ -144,7 +150,7 @@ struct translator {
 };
 
 struct slow_path {
-	uint8_t *from[6];   /* jumps that lead here */
+	uint8_t *from[8];   /* jumps that lead here */
 	unsigned froms;
 	/* Jumps for stack accesses not in the page of the last one, and where they come back. */
 	uint8_t *stack_from[2];
@@ -186,6 +192,7 @@ void flags_now_in_host(struct translator *t);
 void leave_for(struct translator *t, enum condition condition, uint64_t rip);
 uint64_t insn_end(const struct translator *t, const struct insn *i);
 uint64_t branch_target(const struct translator *t, uint64_t offset);
+uint64_t relative_target(const struct translator *t, const struct insn *i); /* of a branch */
 
 /* address.c */
 bool is_addressable(const struct translator *t, const struct insn *i);
@@ -213,11 +220,11 @@ uint16_t flags_needed(const struct insn *i, const struct op_info *info);
 uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t after);
 
 /* pages.c */
-unsigned page_slot(uint64_t rip, uint32_t mode);
+unsigned page_slot(uint64_t linear, uint32_t mode);
 /* The block is what its linear address leads to now. Its page's identity; 0: no room. */
 uint64_t page_arrived(struct vcpu *c, const struct jit_block *block);
 /* 0: no room. */
-uint64_t page_identity(struct jit *jit, uint64_t rip, uint32_t mode, const uint32_t *page_code);
+uint64_t page_identity(struct jit *jit, uint64_t linear, uint32_t mode, const uint32_t *page_code);
 void pages_forget(struct vcpu *c);
 
 /* exits.c: ends of blocks. */
@@ -235,6 +242,25 @@ void exit_indirect(struct translator *t, int32_t moved);
 /* run.c: behind an instruction done by the interpreter: translated code goes on. */
 op_fn jit_single_done;
 
+/* segment.c */
+static inline uint64_t linear_of(const struct translator *t, uint64_t rip)
+{
+	return t->segmented ? t->code_base + (uint32_t)rip : rip;
+}
+static inline uint64_t linear_rip(const struct vcpu *c)
+{
+	return c->mode & MODE_CODE64 ? c->rip : (uint32_t)(c->seg[CS].base + c->rip);
+}
+void segments_forget(struct vcpu *c);
+/* An offset in T0, zero-extended, becomes linear, if `size` bytes there are in the segment. */
+void segment_to_linear(struct translator *t, unsigned seg, unsigned size, bool write);
+/* The linear address of `size` bytes of the stack in T0: at a register's value and an offset. */
+void segmented_stack(struct translator *t, unsigned base, int32_t offset, unsigned size, bool write);
+void move_stack(struct translator *t, unsigned from, int32_t bytes); /* RSP: `from` and so much */
+void zero_extend(struct translator *t, unsigned size, unsigned to, unsigned from); /* 2 or 4 */
+bool target_is_within(const struct translator *t, uint64_t target);
+enum condition compare_with_limit(struct translator *t); /* T1; what it is if beyond */
+
 /* native_vector.c */
 bool native_vector(struct translator *t, const struct insn *i, const struct op_info *info);
 enum vector_level vector_need(const struct insn *i); /* 0: it is not translated */
@@ -251,6 +277,12 @@ bool native_divide(struct translator *t, const struct insn *i, const struct op_i
 bool native_bits(struct translator *t, const struct insn *i, const struct op_info *info);
 bool native_system(struct translator *t, const struct insn *i, const struct op_info *info);
 bool native_loop(struct translator *t, const struct insn *i, unsigned opcode);
+
+/* native_segment.c */
+bool native_segment(struct translator *t, const struct insn *i, const struct op_info *info);
+/* Then it does not end the block for us. */
+bool loads_segment_natively(const struct translator *t, const struct insn *i,
+			    const struct op_info *info);
 
 /* native_string.c */
 bool native_string(struct translator *t, const struct insn *i, const struct op_info *info);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
- * The translator: hot blocks of guest code as host code; 64-bit code, and 32-bit protected mode
- * with flat segments.
+ * The translator: hot blocks of guest code as host code, in all modes but V86 (segment.c has what is
+ * neither 64-bit nor flat).
  *
  * Guest registers live in the host's (internal.h has the map; vectors.c), flags in the host's EFLAGS or, while
  * something of ours needs those, in vcpu.jit_flags. Data goes through the vCPU's TLB by an inline
@@ -32,20 +32,26 @@ void jit_flush(struct vcpu *c);
 struct jit_part {
 	const struct insn *insns; /* decoded, without the sentinel */
 	unsigned count;
-	uint64_t rip;             /* linear, of the first byte; code segment base is 0 */
+	uint64_t rip;             /* of the first byte */
 };
 /* Blocks of one page, each of which may follow the one before. */
 enum { JIT_PARTS = 8, JIT_INSNS = 64 };
 struct jit_source {
 	struct jit_part part[JIT_PARTS];
 	unsigned parts;
-	uint32_t mode;
+	uint32_t mode;            /* jit_mode() */
 	const uint32_t *page_code;
 	uint32_t stamp;
 	bool crosses;             /* one instruction, which ends in the next page */
 	const uint32_t *page2_code;
 	uint32_t stamp2;
 };
+/* Mode and CS together are one that can be translated. */
+bool jit_is_translatable(const struct vcpu *c);
+/* Neither 64-bit nor flat 32-bit code. */
+bool jit_is_segmented(uint32_t mode);
+/* Segments or the mode changed. */
+void jit_segments_update(struct vcpu *c);
 /* NULL: not worth it, or no room (then everything was flushed; the next hot block starts anew). */
 /* Where code may go on behind a part, in the same page and never backwards: at most two RIPs, the
  * next instruction's first. Returns how many. */

@@ -6,7 +6,7 @@
  * AH to BH are the host's own, which has no encoding for them beside a register from R8 on: with a
  * memory operand they change places with AL to BL.
  *
- * Left to the interpreter: POP to memory, 16-bit PUSH of immediates.
+ * Left to the interpreter: POP to memory at an address based on RSP.
  */
 #include "engine/jit/internal.h"
 
@@ -183,9 +183,9 @@ static bool load_address(struct translator *t, const struct insn *i)
 
 	plain.seg = DS; /* LEA knows no segments */
 	guest_address(t, &plain, T0);
-	emit_mov(&t->e, MAX(i->opsize, 4), to, T0);
+	emit_mov(&t->e, i->opsize, to, T0);
 	put_gpr(t, i->reg, to);
-	return i->opsize >= 4;
+	return host >= 0 || i->opsize >= 4;
 }
 
 /* Between the accumulator and memory. */
@@ -227,14 +227,12 @@ static bool push(struct translator *t, const struct insn *i, const struct op_inf
 		emit_store(&t->e, word, at_register(T0, 0), T1);
 	} else {
 		host_address_of_stack(t, i, -(int32_t)word, word, true);
-		if ((info->opcode == 0x68 || info->opcode == 0x6a) && word == 2)
-			return false;
-		else if (info->opcode == 0x68 || info->opcode == 0x6a)
+		if (info->opcode == 0x68 || info->opcode == 0x6a)
 			emit_store_imm(&t->e, word, at_register(T0, 0), (int32_t)i->imm);
 		else
 			emit_store(&t->e, word, at_register(T0, 0), use_gpr(t, i->rm, T1, true));
 	}
-	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, -(int32_t)word));
+	move_stack(t, GUEST_RSP, -(int32_t)word);
 	return true;
 }
 
@@ -252,7 +250,7 @@ static bool pop(struct translator *t, const struct insn *i)
 	host = use_gpr(t, i->rm, T1, i->opsize == 2);
 	emit_load(&t->e, i->opsize, host, at_register(T0, 0));
 	put_gpr(t, i->rm, host);
-	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, i->opsize));
+	move_stack(t, GUEST_RSP, i->opsize);
 	return true;
 }
 
@@ -267,17 +265,17 @@ static bool pop_to_memory(struct translator *t, const struct insn *i)
 	host_address(t, i, i->opsize, true);
 	emit_load(&t->e, 8, T1, GS(jit_scratch));
 	emit_store(&t->e, i->opsize, at_register(T0, 0), T1);
-	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, i->opsize));
+	move_stack(t, GUEST_RSP, i->opsize);
 	return true;
 }
 
 static bool leave(struct translator *t, const struct insn *i)
 {
-	if (i->opsize != t->word)
+	if (i->opsize != t->word && !t->segmented)
 		return false;
 	host_address_of_frame(t, i);
-	emit_lea(&t->e, t->word, GUEST_RSP, at_register(H_RBP, (int32_t)t->word));
-	emit_load(&t->e, t->word, H_RBP, at_register(T0, 0));
+	move_stack(t, H_RBP, i->opsize);
+	emit_load(&t->e, i->opsize, H_RBP, at_register(T0, 0));
 	return true;
 }
 
@@ -373,7 +371,7 @@ static bool one_byte(struct translator *t, const struct insn *i, const struct op
 	case 0x91 ... 0x97:
 		return exchange(t, i, info);
 	case 0x8d:
-		return i->opsize >= 4 && load_address(t, i);
+		return load_address(t, i);
 	case 0x8f:
 		return insn_has_memory(i) ? pop_to_memory(t, i) : pop(t, i);
 	case 0x90:
@@ -488,12 +486,14 @@ static bool two_bytes(struct translator *t, const struct insn *i, const struct o
 bool native_insn(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	if (info->flags & OP_X87)
-		return native_x87(t, i, info);
+		return !t->segmented && native_x87(t, i, info);
 	if (info->encoding == EVEX || info->flags & OP_VECTOR)
-		return native_mmx(t, i, info);
+		return !t->segmented && native_mmx(t, i, info);
 	if (info->flags & OP_STRING)
 		return native_string(t, i, info);
 	if (info->encoding == LEGACY && native_system(t, i, info))
+		return true;
+	if (info->encoding == LEGACY && native_segment(t, i, info))
 		return true;
 	if (info->flags & (OP_CPL0 | OP_SYSTEM))
 		return false;

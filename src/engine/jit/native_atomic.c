@@ -87,7 +87,7 @@ static bool bit_at_offset(struct translator *t, const struct insn *i, const stru
 {
 	unsigned size = i->opsize, word = i->addrsize;
 
-	if (word < 4 || (word == 4 && (i->seg == FS || i->seg == GS)))
+	if (t->segmented || word < 4 || (word == 4 && (i->seg == FS || i->seg == GS)))
 		return false;
 	clobber_flags(t);
 	load_bit_offset(t, i);

@@ -9,7 +9,7 @@
 static void jump_if(struct translator *t, const struct insn *i, unsigned condition)
 {
 	need_flags_in_host(t);
-	exit_if(t, condition, branch_target(t, i->imm));
+	exit_if(t, condition, relative_target(t, i));
 	exit_direct(t, insn_end(t, i));
 }
 
@@ -17,29 +17,42 @@ static void push_return(struct translator *t, const struct insn *i)
 {
 	uint64_t back = insn_end(t, i);
 
-	host_address_of_stack(t, i, -(int32_t)t->word, t->word, true);
-	if (t->word == 4 || (int64_t)back == (int32_t)back) {
-		emit_store_imm(&t->e, t->word, at_register(T0, 0), (int32_t)back);
+	host_address_of_stack(t, i, -(int32_t)i->opsize, i->opsize, true);
+	if (i->opsize <= 4 || (int64_t)back == (int32_t)back) {
+		emit_store_imm(&t->e, i->opsize, at_register(T0, 0), (int32_t)back);
 	} else {
 		emit_mov_imm(&t->e, T1, back);
 		emit_store(&t->e, 8, at_register(T0, 0), T1);
 	}
-	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, -(int32_t)t->word));
+	move_stack(t, GUEST_RSP, -(int32_t)i->opsize);
+}
+
+/* A target in memory at T0: in T1. */
+static void load_near(struct translator *t, const struct insn *i)
+{
+	struct encoding word = { .map = 0x0f, .opcode = 0xb7, .size = 4 };
+
+	if (i->opsize == 2)
+		emit_mem(&t->e, word, T1, at_register(T0, 0));
+	else
+		emit_load(&t->e, i->opsize, T1, at_register(T0, 0));
 }
 
 /* The target of FF /2 and /4 in T1. */
 static void load_target(struct translator *t, const struct insn *i)
 {
 	if (insn_has_memory(i)) {
-		host_address(t, i, t->word, false);
-		emit_load(&t->e, t->word, T1, at_register(T0, 0));
+		host_address(t, i, i->opsize, false);
+		load_near(t, i);
 	} else {
 		int host = host_of(i->rm);
 
 		if (host < 0)
-			emit_load(&t->e, t->word, T1, gpr_slot(i->rm));
+			emit_load(&t->e, i->opsize, T1, gpr_slot(i->rm));
+		else if (i->opsize == 2)
+			zero_extend(t, 2, T1, (unsigned)host);
 		else
-			emit_mov(&t->e, t->word, T1, (unsigned)host);
+			emit_mov(&t->e, i->opsize, T1, (unsigned)host);
 	}
 }
 
@@ -47,7 +60,7 @@ static void call_indirect(struct translator *t, const struct insn *i)
 {
 	remember_return(t, insn_end(t, i));
 	emit_load(&t->e, 8, T1, GS(jit_scratch));
-	exit_indirect(t, -(int32_t)t->word);
+	exit_indirect(t, -(int32_t)i->opsize);
 }
 
 static bool indirect(struct translator *t, const struct insn *i)
@@ -71,19 +84,22 @@ static bool indirect(struct translator *t, const struct insn *i)
 
 static void return_near(struct translator *t, const struct insn *i, unsigned extra)
 {
-	int32_t bytes = (int32_t)(t->word + extra);
+	int32_t bytes = (int32_t)(i->opsize + extra);
 
-	host_address_of_stack(t, i, 0, t->word, false);
-	emit_load(&t->e, t->word, T1, at_register(T0, 0));
-	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, bytes));
+	host_address_of_stack(t, i, 0, i->opsize, false);
+	load_near(t, i);
+	move_stack(t, GUEST_RSP, bytes);
 	return_to_remembered(t);
 	exit_indirect(t, bytes);
 }
 
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	if (info->encoding != LEGACY || i->opsize != t->word || info->map > MAP_0F)
+	if (info->encoding != LEGACY || info->map > MAP_0F || (i->opsize != t->word && !t->segmented))
 		return false;
+	if ((info->imm == IMM_REL8 || info->imm == IMM_RELZ) &&
+	    !target_is_within(t, relative_target(t, i)))
+		return false; /* it faults where it is */
 	if (info->map == MAP_0F) {
 		if ((info->opcode & 0xf0) != 0x80)
 			return false;
@@ -105,11 +121,11 @@ bool native_branch(struct translator *t, const struct insn *i, const struct op_i
 	case 0xe8:
 		push_return(t, i);
 		remember_return(t, insn_end(t, i));
-		exit_direct(t, branch_target(t, i->imm));
+		exit_direct(t, relative_target(t, i));
 		return true;
 	case 0xe9:
 	case 0xeb:
-		exit_direct(t, branch_target(t, i->imm));
+		exit_direct(t, relative_target(t, i));
 		return true;
 	case 0xff:
 		return indirect(t, i);

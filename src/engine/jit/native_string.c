@@ -7,8 +7,8 @@
  * page at most. Overlapping operands overlap at the host's addresses too.
  *
  * Manual: SDM 2, REP, MOVS to SCAS.
- * Left to the interpreter: DF set, FS and GS, an address size that is not the code's, REP LODS, and
- * everything longer than a page: it goes page by page.
+ * Left to the interpreter: DF set, FS and GS, an address size that is not the code's, REP LODS,
+ * repeated ones with segments that are not flat, and everything longer than a page: it goes page by page.
  */
 #include "engine/jit/internal.h"
 
@@ -27,13 +27,18 @@ static void check_direction(struct translator *t)
 /* The host's address of one element in T0. */
 static void element(struct translator *t, const struct insn *i, unsigned index, bool write)
 {
-	emit_mov(&t->e, t->word, T0, index);
+	if (t->segmented) {
+		zero_extend(t, i->addrsize, T0, index);
+		segment_to_linear(t, index == H_RDI ? ES : i->seg, i->opsize, write);
+	} else {
+		emit_mov(&t->e, t->word, T0, index);
+	}
 	host_address_of_linear(t, i->opsize, write);
 }
 
 static void advance(struct translator *t, const struct insn *i, unsigned index)
 {
-	emit_lea(&t->e, t->word, index, at_register(index, i->opsize));
+	emit_lea(&t->e, i->addrsize, index, at_register(index, i->opsize));
 }
 
 static void single(struct translator *t, const struct insn *i, unsigned op)
@@ -166,8 +171,9 @@ bool native_string(struct translator *t, const struct insn *i, const struct op_i
 {
 	unsigned op = info->opcode & ~1u;
 
-	if (info->flags & OP_SYSTEM || i->addrsize != t->word || i->seg == FS || i->seg == GS ||
-	    i->seg == CS || (op == LODS && is_repeated(i)))
+	if (info->flags & OP_SYSTEM || (is_repeated(i) && (t->segmented || op == LODS)))
+		return false;
+	if (!t->segmented && (i->addrsize != t->word || i->seg == FS || i->seg == GS || i->seg == CS))
 		return false;
 	check_direction(t);
 	if (!is_repeated(i)) {

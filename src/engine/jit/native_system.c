@@ -43,7 +43,7 @@ static bool set_interrupts(struct translator *t)
 static void push_flags(struct translator *t, const struct insn *i)
 {
 	need_flags_in_memory(t);
-	host_address_of_stack(t, i, -(int32_t)t->word, t->word, true);
+	host_address_of_stack(t, i, -(int32_t)i->opsize, i->opsize, true);
 	emit_mem(&t->e, (struct encoding){ .map = 0x0f, .opcode = 0xb6, .size = 4 }, T1, GS(jit_flags));
 	emit_shift(&t->e, SHIFT_SHL, 4, T1, 11); /* OF */
 	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0x0a, .size = 1, .byte_regs = true }, T1,
@@ -52,8 +52,8 @@ static void push_flags(struct translator *t, const struct insn *i)
 	emit_alu(&t->e, ALU_OR, 4, T1, GS(rflags));
 	emit_alu_imm(&t->e, ALU_OR, 4, T1, F_1);
 	emit_alu_imm(&t->e, ALU_AND, 4, T1, ~(F_VM | F_RF));
-	emit_store(&t->e, t->word, at_register(T0, 0), T1);
-	emit_lea(&t->e, t->word, GUEST_RSP, at_register(GUEST_RSP, -(int32_t)t->word));
+	emit_store(&t->e, i->opsize, at_register(T0, 0), T1);
+	move_stack(t, GUEST_RSP, -(int32_t)i->opsize);
 }
 
 /* How the guest's time runs is compiled in, and checked. */
@@ -254,7 +254,7 @@ bool native_system(struct translator *t, const struct insn *i, const struct op_i
 		pause(t);
 		return true;
 	case 0x9c:
-		if (i->opsize != t->word)
+		if (i->opsize != t->word && !t->segmented)
 			return false;
 		push_flags(t, i);
 		return true;
@@ -288,14 +288,26 @@ static void skip_if_count_is_zero(struct translator *t, const struct insn *i, un
 	emit_u8(&t->e, bytes);
 }
 
+/* By CX: no host instruction looks at that alone. */
+static bool loop_16(struct translator *t, const struct insn *i, unsigned opcode)
+{
+	clobber_flags(t);
+	if (opcode == 0xe2)
+		emit_lea(&t->e, 2, H_RCX, at_register(H_RCX, -1));
+	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x85, .size = 2 }, H_RCX, H_RCX);
+	exit_if(t, opcode == 0xe2 ? CC_NE : CC_E, relative_target(t, i));
+	exit_direct(t, insn_end(t, i));
+	return true;
+}
+
 bool native_loop(struct translator *t, const struct insn *i, unsigned opcode)
 {
-	uint64_t here = insn_end(t, i), there = branch_target(t, i->imm);
+	uint64_t here = insn_end(t, i), there = relative_target(t, i);
 	bool in_host, in_memory;
 	uint8_t *second;
 
 	if (i->addrsize < 4)
-		return false;
+		return opcode >= 0xe2 && loop_16(t, i, opcode);
 	if (opcode < 0xe2)
 		need_flags_in_host(t);
 	if (opcode != 0xe3)

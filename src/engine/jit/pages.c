@@ -13,17 +13,17 @@
 
 #include "base/bytes.h"
 
-unsigned page_slot(uint64_t rip, uint32_t mode)
+unsigned page_slot(uint64_t linear, uint32_t mode)
 {
-	uint32_t page = (uint32_t)(rip >> PAGE_SHIFT) + (mode << 20);
+	uint32_t page = (uint32_t)(linear >> PAGE_SHIFT) + (mode << 20);
 
 	return page * JUMP_FACTOR >> (32 - CODE_PAGE_BITS);
 }
 
-uint64_t page_identity(struct jit *jit, uint64_t rip, uint32_t mode, const uint32_t *page_code)
+uint64_t page_identity(struct jit *jit, uint64_t linear, uint32_t mode, const uint32_t *page_code)
 {
-	struct page_identity **bucket = &jit->identity_hash[page_slot(rip, mode)], *p;
-	uint64_t page = rip & PAGE_MASK;
+	struct page_identity **bucket = &jit->identity_hash[page_slot(linear, mode)], *p;
+	uint64_t page = linear & PAGE_MASK;
 
 	for (p = *bucket; p; p = p->chain)
 		if (p->page == page && p->mode == mode && p->page_code == page_code)
@@ -37,22 +37,22 @@ uint64_t page_identity(struct jit *jit, uint64_t rip, uint32_t mode, const uint3
 	return (uintptr_t)p;
 }
 
-static void page_is(struct vcpu *c, uint64_t rip, uint32_t mode, uint64_t identity)
+static void page_is(struct vcpu *c, uint64_t linear, uint32_t mode, uint64_t identity)
 {
-	unsigned half = code_half(c, rip);
+	unsigned half = code_half(c, linear);
 
-	c->jit_pages[half][page_slot(rip, mode)] = identity;
+	c->jit_pages[half][page_slot(linear, mode)] = identity;
 	if (!half)
 		c->space->has_code_pages = true;
 }
 
 uint64_t page_arrived(struct vcpu *c, const struct jit_block *b)
 {
-	uint64_t identity = page_identity(c->jit, b->rip, b->mode, b->page_code);
+	uint64_t identity = page_identity(c->jit, b->linear, b->mode, b->page_code);
 
 	if (b->identity2)
-		page_is(c, b->rip + PAGE_BYTES, b->mode, b->identity2);
-	page_is(c, b->rip, b->mode, identity);
+		page_is(c, b->linear + PAGE_BYTES, b->mode, b->identity2);
+	page_is(c, b->linear, b->mode, identity);
 	return identity;
 }
 

@@ -26,9 +26,9 @@ static const uint8_t saved_registers[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_
 static const uint8_t *way_on(struct vcpu *c)
 {
 	const struct jump_entry *e = &c->jit->jump[jump_index(c->rip)];
-	const uint8_t *pages = (const uint8_t *)c->jit_pages[code_half(c, c->rip)];
+	const uint8_t *pages = (const uint8_t *)c->jit_pages[code_half(c, linear_rip(c))];
 
-	if (e->rip != c->rip || e->mode != c->mode || vcpu_is_kicked(c) || c->exit_ready ||
+	if (e->rip != c->rip || e->mode != jit_mode(c) || vcpu_is_kicked(c) || c->exit_ready ||
 	    c->raised.kind != EVENT_NONE || c->mp_state != KVM_MP_STATE_RUNNABLE ||
 	    load_le64(pages + e->slot) != e->identity)
 		return c->jit->leave_stopped;
@@ -229,6 +229,7 @@ int jit_init(struct vcpu *c)
 	}
 	jit->cold_used = COLD_AT;
 	jit->after_thunks = jit->used = ALIGN_UP((size_t)(e.out - jit->code.write), 64);
+	jit_segments_update(c);
 	jit_log_thunks(c);
 	return 0;
 }
@@ -268,6 +269,7 @@ void jit_flush(struct vcpu *c)
 	c->jit_link = NULL;
 	memset(jit->jump, 0, sizeof(jit->jump));
 	pages_forget(c);
+	segments_forget(c);
 }
 
 bool jit_matches(const struct vcpu *c, const struct jit_block *block)
@@ -277,7 +279,7 @@ bool jit_matches(const struct vcpu *c, const struct jit_block *block)
 		return false;
 	if (block->vectors && !vectors_allow(c, block->vectors))
 		return false;
-	return block->rip == c->rip && block->mode == c->mode &&
+	return block->rip == c->rip && block->mode == jit_mode(c) &&
 	       __atomic_load_n(block->page_code, __ATOMIC_RELAXED) == block->stamp;
 }
 
@@ -344,7 +346,7 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	*e = (struct jump_entry){ .rip = block->rip,
 				  .identity = identity,
 				  .code = block->entry_any,
-				  .slot = 8 * page_slot(block->rip, block->mode),
+				  .slot = 8 * page_slot(block->linear, block->mode),
 				  .mode = block->mode };
 	if (!link || link->target != block->rip || link->mode != block->mode)
 		return;

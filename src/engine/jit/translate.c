@@ -51,6 +51,13 @@ uint64_t branch_target(const struct translator *t, uint64_t offset)
 	return t->word == 8 ? target : (uint32_t)target;
 }
 
+uint64_t relative_target(const struct translator *t, const struct insn *i)
+{
+	uint64_t target = branch_target(t, i->imm);
+
+	return i->opsize == 2 ? (uint16_t)target : target;
+}
+
 /* Instructions for the interpreter. */
 static struct jit_single *new_single(struct translator *t, const struct insn *i)
 {
@@ -141,7 +148,7 @@ void leave_for(struct translator *t, enum condition condition, uint64_t rip)
 static void check_second_page(struct translator *t)
 {
 	const struct jit_block *b = t->block;
-	uint64_t second = b->rip + PAGE_BYTES;
+	uint64_t second = b->linear + PAGE_BYTES;
 	unsigned slot = 8 * page_slot(second, b->mode);
 
 	emit_load(&t->e, 8, T0, code_half(t->c, second) ? GS(jit_pages[1]) : GS(jit_pages[0]));
@@ -244,7 +251,7 @@ static void translate_last(struct translator *t, const struct insn *i)
 	const struct op_info *info = op_info(i->op);
 	struct slow_path *s = &t->slow[t->slow_count];
 
-	if (!(info->flags & OP_ENDS_BLOCK)) {
+	if (!(info->flags & OP_ENDS_BLOCK) || loads_segment_natively(t, i, info)) {
 		translate_insn(t, i);
 		exit_direct(t, insn_end(t, i));
 		return;
@@ -289,7 +296,7 @@ unsigned jit_ways_on(const struct jit_part *part, uint32_t mode, uint64_t rips[2
 	uint64_t target = (part->rip + i->imm) & mask;
 	unsigned count = 0;
 
-	if (!i->op)
+	if (!i->op || jit_is_segmented(mode))
 		return 0;
 	if (!(info->flags & OP_ENDS_BLOCK)) {
 		add_way(rips, &count, from, end);
@@ -389,7 +396,9 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	struct slow_path slow[MAX_SLOW];
 	struct translator t = { .c = c, .jit = jit, .source = source, .slow = slow,
 				.rip = source->part[0].rip,
-				.word = source->mode & MODE_CODE64 ? 8 : 4 };
+				.word = source->mode & MODE_CODE64 ? 8 : 4,
+				.segmented = jit_is_segmented(source->mode),
+				.code_base = (uint32_t)c->seg[CS].base };
 	struct emitter hot;
 
 	if (jit->block_count == MAX_BLOCKS || jit->used + ROOM_FOR_ONE > COLD_AT ||
@@ -398,11 +407,11 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	    jit->link_count + ARRAY_LEN(t.stub) > MAX_LINKS || jit->identity_count == MAX_IDENTITIES)
 		return no_room(c);
 	t.block = &jit->blocks[jit->block_count];
-	*t.block = (struct jit_block){ .rip = t.rip, .mode = source->mode,
+	*t.block = (struct jit_block){ .rip = t.rip, .linear = linear_of(&t, t.rip), .mode = source->mode,
 				       .stamp = source->stamp, .page_code = source->page_code,
 				       .stamp2 = source->stamp2, .page2_code = source->page2_code };
 	if (source->crosses) {
-		t.block->identity2 = page_identity(jit, t.rip + PAGE_BYTES, source->mode,
+		t.block->identity2 = page_identity(jit, t.block->linear + PAGE_BYTES, source->mode,
 						   source->page2_code);
 		if (!t.block->identity2)
 			return no_room(c);

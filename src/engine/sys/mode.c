@@ -7,6 +7,7 @@
 #include "engine/sys/internal.h"
 
 #include "engine/fpu/fpu.h"
+#include "engine/jit/jit.h"
 
 static bool is_flat(const struct segment *s, bool is_code)
 {
@@ -56,6 +57,7 @@ void mode_update(struct vcpu *c)
 	if (c->cr0 & (CR0_EM | CR0_TS))
 		c->x87_direct = false;
 	c->jit_vectors_ok = (uint8_t)fpu_vectors_allowed(c);
+	jit_segments_update(c);
 	jit_key_update(c);
 	tlb_select_view(c);
 }

@@ -5,6 +5,7 @@
  * Manual: SDM 2 "MOV", "LDS/LES/LFS/LGS/LSS", "PUSH", "POP"; SDM 3 3.4, 5.6 (privilege checks).
  */
 #include "engine/decode/ops.h"
+#include "engine/jit/jit.h"
 #include "engine/sys/internal.h"
 
 void segment_prepare_stack(struct vcpu *c, uint16_t selector, uint8_t cpl, uint8_t vector,
@@ -64,6 +65,8 @@ static void segment_commit(struct vcpu *c, unsigned reg, const struct segment *s
 	c->seg[reg] = *segment;
 	if (reg < FS)
 		mode_update(c);
+	else
+		jit_segments_update(c);
 }
 
 void segments_drop_privileged(struct vcpu *c)

@@ -120,8 +120,9 @@ static void make_tables(struct guest *g)
 		      (DATA_AT + page * 0x1000) | page_bits(page));
 }
 
-static void set_system_registers(struct guest *g, bool is_32)
+static void set_system_registers(struct guest *g, const struct program *p)
 {
+	bool is_32 = p->is_32;
 	struct kvm_segment code = { .limit = 0xffffffff, .selector = 8, .type = 11, .present = 1,
 				    .s = 1, .g = 1, .l = !is_32, .db = is_32 };
 	struct kvm_segment data = { .limit = 0xffffffff, .selector = 16, .type = 3, .present = 1,
@@ -147,6 +148,8 @@ static void set_system_registers(struct guest *g, bool is_32)
 	s.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE |
 		(is_32 ? 0 : CR4_PAE | CR4_FSGSBASE);
 	s.efer = is_32 ? 0 : EFER_LME | EFER_LMA | EFER_NX;
+	if (p->is_16)
+		segments_set(&s, p);
 	control(g, KVM_SET_SREGS, &s, "set sregs");
 	control(g, KVM_SET_XCRS, &xcrs, "set xcrs");
 }
@@ -162,6 +165,12 @@ static void set_registers(struct guest *g, const uint64_t *gpr, uint64_t rip)
 	control(g, KVM_SET_REGS, &r, "set regs");
 }
 
+/* The program's address in its code segment. */
+static uint64_t code_at(const struct program *p)
+{
+	return p->is_16 ? 0 : PROGRAM_AT;
+}
+
 void guest_load(struct guest *g, const struct program *p)
 {
 	static uint8_t xsave[4096];
@@ -170,27 +179,32 @@ void guest_load(struct guest *g, const struct program *p)
 	memset(g->memory, 0, DATA_AT);
 	for (unsigned at = DATA_AT; at < GUEST_BYTES; at += sizeof(p->data))
 		memcpy(g->memory + at, p->data, sizeof(p->data));
-	if (p->is_32)
+	if (p->is_32 || p->is_16)
 		make_tables_32(g);
 	else
 		make_tables(g);
-	make_handlers(g, p->is_32);
+	if (p->is_16)
+		segments_make(g->memory, p);
+	else
+		make_handlers(g, p->is_32);
 	memcpy(g->memory + PROGRAM_AT, p->code, p->bytes);
-	set_system_registers(g, p->is_32);
+	set_system_registers(g, p);
 	memset(xsave, 0, sizeof(xsave));
 	store_le16(xsave, 0x37f);
 	store_le32(xsave + 24, 0x1f80);
 	control(g, KVM_SET_XSAVE, xsave, "set xsave");
-	set_registers(g, p->gpr, PROGRAM_AT + p->block[0]);
+	set_registers(g, p->gpr, code_at(p) + p->block[0]);
 }
 
 /* Behind a fault: the handler has the frame on its stack. */
 static bool resume(struct guest *g, const struct program *p, struct stop *stop)
 {
-	bool has_error = BIT(stop->detail) & (BIT(8) | 0x7c00 | BIT(17));
+	bool has_error = !p->is_real && BIT(stop->detail) & (BIT(8) | 0x7c00 | BIT(17));
 	uint64_t frame = stop->regs.rsp, flags_at, base, next = 0;
-	unsigned word = p->is_32 ? 4 : 8;
+	unsigned word = p->is_16 ? 2 : p->is_32 ? 4 : 8;
 
+	if (p->is_16)
+		frame = STACK_16_AT + (uint16_t)frame;
 	stop->fault_rip = 1;
 	if (frame > GUEST_BYTES - 64)
 		return false;
@@ -200,17 +214,21 @@ static bool resume(struct guest *g, const struct program *p, struct stop *stop)
 	}
 	stop->fault_rip = load_le(g->memory + frame, word);
 	flags_at = frame + 2 * word;
-	base = stop->fault_rip - PROGRAM_AT;
+	base = stop->fault_rip - code_at(p);
 	while (next < p->blocks && p->block[next] <= base)
 		next++;
 	if (base >= p->bytes)
 		return false;
 	/* Flags that nobody would have read may be stale at a fault: see jit/jit.h. */
-	store_le32(g->memory + flags_at, load_le32(g->memory + flags_at) & ~(uint32_t)F_STATUS);
-	stop->regs.rip = PROGRAM_AT + p->block[next];
-	stop->regs.rsp = STACK_TOP;
+	store_le16(g->memory + flags_at, load_le16(g->memory + flags_at) & ~(uint32_t)F_STATUS);
+	stop->regs.rip = code_at(p) + p->block[next];
+	stop->regs.rsp = p->gpr[RSP];
 	stop->regs.rflags = 2;
 	control(g, KVM_SET_REGS, &stop->regs, "set regs");
+	if (p->is_16) { /* the handler has a segment of its own */
+		stop->sregs.cs = segments_code(p);
+		control(g, KVM_SET_SREGS, &stop->sregs, "set sregs");
+	}
 	return true;
 }
 

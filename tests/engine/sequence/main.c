@@ -76,6 +76,11 @@ static void show_stops(const struct stop *a, const struct stop *b)
 		}
 }
 
+static bool segments_equal(const struct kvm_sregs *a, const struct kvm_sregs *b)
+{
+	return !memcmp(&a->cs, &b->cs, 6 * sizeof(a->cs)); /* CS to SS are neighbours */
+}
+
 /* The program got there by itself; else flags may have been stale at a fault: see guest.c. */
 static bool is_end(const struct stop *stop)
 {
@@ -89,7 +94,7 @@ static bool stops_equal(const struct stop *a, struct stop *b)
 	return a->reason == b->reason && a->result == b->result && a->detail == b->detail &&
 	       !memcmp(&a->regs, &b->regs, sizeof(a->regs)) && a->sregs.cr2 == b->sregs.cr2 &&
 	       !memcmp(a->xsave, b->xsave, sizeof(a->xsave)) && a->fault_rip == b->fault_rip &&
-	       a->fault_error == b->fault_error;
+	       a->fault_error == b->fault_error && segments_equal(&a->sregs, &b->sregs);
 }
 
 /*
@@ -157,6 +162,17 @@ static bool run(struct guest *a, struct guest *b, const struct program *p)
 	return is_endless || memories_equal(a, b, is_end(&x));
 }
 
+/* Every fourth is of 16 bits. */
+static void choose(struct random *r, uint64_t number, struct program *p)
+{
+	p->is_32 = random_percent(r, 30);
+	p->is_16 = number % 4 == 3;
+	p->is_32 &= !p->is_16;
+	p->is_real = p->is_16 && random_percent(r, 60);
+	p->is_big = p->is_real && random_percent(r, 50);
+	p->is_limited = p->is_16 && random_percent(r, 50);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "programs", required_argument, NULL, 'n' },
@@ -197,7 +213,7 @@ int main(int argc, char **argv)
 		struct random r = { (seed << 32) + first + done + 1 };
 
 		random_next(&r);
-		p.is_32 = random_percent(&r, 30);
+		choose(&r, first + done, &p);
 		program_make(guest_vcpu(by_interpreter), &r, forms, &p);
 		if (run(by_interpreter, by_translator, &p))
 			continue;

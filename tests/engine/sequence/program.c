@@ -3,45 +3,29 @@
  * Random programs: blocks of the decoder's forms and of plain code on good addresses, joined by
  * branches forward, calls, indirect jumps, and loops that a register counts down.
  */
-#include "sequence.h"
+#include "writer.h"
 
 #include "base/bytes.h"
 
-enum { MOST_IN_BLOCK = 10, LOOPS = 12, MAX_PATCHES = 64 };
+enum { MOST_IN_BLOCK = 10, LOOPS = 12 };
 
-struct writer {
-	struct program *p;
-	struct random *r;
-	struct vcpu *c;
-	unsigned forms;
-	/* 4-byte displacements to blocks not yet written */
-	struct {
-		unsigned at, block;
-		bool is_address;
-	} fix[4 * MAX_BLOCKS];
-	unsigned fixes;
-	unsigned patch[MAX_PATCHES], patches; /* immediates that other code may overwrite */
-};
-
-static void put(struct writer *w, const void *bytes, unsigned count)
+void put(struct writer *w, const void *bytes, unsigned count)
 {
 	memcpy(w->p->code + w->p->bytes, bytes, count);
 	w->p->bytes += count;
 }
 
-static void put8(struct writer *w, unsigned value)
+void put8(struct writer *w, unsigned value)
 {
 	uint8_t byte = (uint8_t)value;
 
 	put(w, &byte, 1);
 }
 
-static void put32(struct writer *w, uint32_t value)
+void put32(struct writer *w, uint32_t value)
 {
 	put(w, &value, 4);
 }
-
-#define PUT(w, ...) put(w, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
 static void put_block_displacement(struct writer *w, unsigned block)
 {
@@ -52,13 +36,13 @@ static void put_block_displacement(struct writer *w, unsigned block)
 
 static void put_rex(struct writer *w, unsigned rex)
 {
-	if (!w->p->is_32)
+	if (!w->p->is_32 && !w->p->is_16)
 		put8(w, rex);
 }
 
-static unsigned loop_register(const struct writer *w)
+unsigned loop_register(const struct writer *w)
 {
-	return w->p->is_32 ? RBP : R15;
+	return w->p->is_32 || w->p->is_16 ? RBP : R15;
 }
 
 static uint64_t good_address(struct random *r)
@@ -74,9 +58,9 @@ static uint64_t register_value(struct random *r)
 	return random_percent(r, 70) ? good_address(r) : random_integer(r);
 }
 
-static unsigned other_register(const struct writer *w)
+unsigned other_register(const struct writer *w)
 {
-	unsigned n = (unsigned)random_below(w->r, w->p->is_32 ? 8 : 16);
+	unsigned n = (unsigned)random_below(w->r, w->p->is_32 || w->p->is_16 ? 8 : 16);
 
 	return n == RSP || n == loop_register(w) ? RAX : n;
 }
@@ -110,13 +94,15 @@ static bool is_unfit(const struct writer *w, const struct insn *i, const struct 
 }
 
 /* All six status flags get defined values: what follows may look at any. */
-static void define_flags(struct writer *w)
+void define_flags(struct writer *w)
 {
+	if (w->p->is_16)
+		put8(w, 0x66);
 	PUT(w, 0x3d);
 	put32(w, (uint32_t)random_integer(w->r));
 }
 
-static void put_form(struct writer *w, unsigned vector_percent)
+void put_form(struct writer *w, unsigned vector_percent)
 {
 	for (unsigned tries = 0; tries < 200; tries++) {
 		unsigned form = (unsigned)random_below(w->r, w->forms);
@@ -128,7 +114,7 @@ static void put_form(struct writer *w, unsigned vector_percent)
 		if (form_get(form)->info->flags & (OP_VECTOR | OP_X87) &&
 		    !random_percent(w->r, vector_percent))
 			continue;
-		if (!form_assemble(w->c, form, w->r, &t, &i) || t.width != (w->p->is_32 ? 32 : 64))
+		if (!form_assemble(w->c, form, w->r, &t, &i) || t.width != (w->p->is_16 ? 16 : w->p->is_32 ? 32 : 64))
 			continue;
 		info = op_info(i.op);
 		if (!i.op || is_unfit(w, &i, info))
@@ -328,7 +314,7 @@ static void put_stack(struct writer *w)
 }
 
 /* SETcc, CMOVcc, ADC and pushed flags: whoever left them wrong is found out. */
-static void put_flags_user(struct writer *w)
+void put_flags_user(struct writer *w)
 {
 	unsigned condition = (unsigned)random_below(w->r, 16), reg = other_register(w);
 	unsigned what = (unsigned)random_below(w->r, 6);
@@ -577,32 +563,51 @@ static void put_end(struct writer *w, unsigned block)
 	}
 }
 
+static void make_blocks(struct writer *w)
+{
+	struct program *p = w->p;
+
+	for (unsigned block = 0; block < p->blocks; block++) {
+		p->block[block] = p->bytes;
+		put8(w, 0xb8); /* RAX may point to code, which only put_patch() is to change */
+		put32(w, (uint32_t)good_address(w->r));
+		for (unsigned n = (unsigned)random_below(w->r, MOST_IN_BLOCK); n > 0; n--)
+			put_insn(w);
+		put_end(w, block);
+	}
+}
+
+static void fix_displacements(struct writer *w)
+{
+	for (unsigned n = 0; n < w->fixes; n++) {
+		unsigned at = w->fix[n].at, target = w->p->block[w->fix[n].block];
+		uint8_t *place = w->p->code + at;
+
+		if (w->fix[n].is_word)
+			store_le16(place, (uint16_t)(w->fix[n].is_address ? target : target - (at + 2)));
+		else
+			store_le32(place, w->fix[n].is_address ? w->address + target : target - (at + 4));
+	}
+}
+
 void program_make(struct vcpu *c, struct random *r, unsigned forms, struct program *p)
 {
-	struct writer w = { .p = p, .r = r, .c = c, .forms = forms };
+	struct writer w = { .p = p, .r = r, .c = c, .forms = forms,
+			    .address = p->is_16 ? 0 : PROGRAM_AT };
 
 	p->bytes = (unsigned)random_below(r, 0x1000); /* pages end anywhere */
 	memset(p->code, 0x90, p->bytes);
 	p->blocks = 4 + (unsigned)random_below(r, MAX_BLOCKS - 4);
-	for (unsigned block = 0; block < p->blocks; block++) {
-		p->block[block] = p->bytes;
-		put8(&w, 0xb8); /* RAX may point to code, which only put_patch() is to change */
-		put32(&w, (uint32_t)good_address(r));
-		for (unsigned n = (unsigned)random_below(r, MOST_IN_BLOCK); n > 0; n--)
-			put_insn(&w);
-		put_end(&w, block);
-	}
+	if (p->is_16)
+		make_blocks_16(&w);
+	else
+		make_blocks(&w);
 	p->block[p->blocks] = p->bytes;
 	PUT(&w, 0xe6, PORT_END, 0xf4);
-	for (unsigned n = 0; n < w.fixes; n++) {
-		unsigned target = p->block[w.fix[n].block];
-
-		store_le32(p->code + w.fix[n].at, w.fix[n].is_address ? PROGRAM_AT + target
-								      : target - (w.fix[n].at + 4));
-	}
+	fix_displacements(&w);
 	for (unsigned n = 0; n < 16; n++)
-		p->gpr[n] = p->is_32 ? (uint32_t)register_value(r) : register_value(r);
-	p->gpr[RSP] = STACK_TOP;
+		p->gpr[n] = p->is_32 || p->is_16 ? (uint32_t)register_value(r) : register_value(r);
+	p->gpr[RSP] = p->is_16 ? 0xabc00000 + STACK_TOP - STACK_16_AT : STACK_TOP;
 	p->gpr[loop_register(&w)] = LOOPS;
 	for (unsigned n = 0; n < sizeof(p->data); n += 8)
 		store_le64(p->data + n, random_integer(r));

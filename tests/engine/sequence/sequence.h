@@ -2,7 +2,7 @@
 /*
  * Random programs of many blocks, run by the interpreter and by the translator.
  *
- * program.c makes up the code and the registers, guest.c runs it in a VM and stops at every fault,
+ * program.c and program16.c make up the code and the registers, guest.c runs it in a VM and stops at every fault,
  * main.c compares the two at every stop.
  */
 #ifndef TESTS_SEQUENCE_H
@@ -22,6 +22,8 @@ enum {
 	PROGRAM_AT = 0x10000,
 	PROGRAM_BYTES = 0x8000,
 	STACK_TOP = 0x20000,
+	STACK_16_AT = 0x18000, /* SS' base in 16-bit programs, and DS' in real mode */
+	DATA_16_AT = 0x40000,
 	DATA_AT = 0x200000, /* 2 MiB of 4 KiB pages, some missing or read-only */
 	PORT_END = 0xf4,
 	PORT_FAULT = 0x40, /* + vector */
@@ -29,7 +31,9 @@ enum {
 };
 
 struct program {
-	bool is_32; /* 32-bit protected mode with paging; else 64-bit mode */
+	/* 32-bit protected mode with paging; 16-bit protected mode with paging, where CS may be too
+	 * small; or real mode, where ES may reach everything; else 64-bit mode */
+	bool is_32, is_16, is_limited, is_real, is_big;
 	uint8_t code[PROGRAM_BYTES];
 	unsigned bytes, blocks;
 	unsigned block[MAX_BLOCKS + 1]; /* offsets; the last is the end's */
@@ -40,6 +44,11 @@ struct program {
 
 /* program.c */
 void program_make(struct vcpu *c, struct random *r, unsigned forms, struct program *p);
+
+/* segments.c: for 16-bit programs */
+void segments_make(uint8_t *memory, const struct program *p);
+void segments_set(struct kvm_sregs *s, const struct program *p);
+struct kvm_segment segments_code(const struct program *p);
 
 /* guest.c */
 struct guest;
