@@ -642,6 +642,14 @@ void cmdline_help(void)
 	}
 }
 
+const char *cmdline_option(unsigned number)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].taking != TAKE_SECTION && !number--)
+			return rows[i].name;
+	return NULL;
+}
+
 static const struct row *find_row(const char *name)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)

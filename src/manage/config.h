@@ -52,6 +52,7 @@ int config_check(struct config *config, struct err *err);
 /* argv after the program's name. 0, or -errno with a sentence; config->done after -help and such. */
 int cmdline_parse(struct config *config, int argc, char **argv, struct err *err);
 void cmdline_help(void);
+const char *cmdline_option(unsigned number); /* its name; NULL: there are no more */
 
 /* "kelvin run IMAGE ..." in terms of a config. */
 int run_parse(struct config *config, int argc, char **argv, struct err *err);

@@ -34,6 +34,11 @@ static const struct model models[] = {
 #include "manage/cpu_models.def"
 };
 
+const char *cpu_model_name(unsigned number)
+{
+	return !number ? "max" : number <= ARRAY_LEN(models) ? models[number - 1].name : NULL;
+}
+
 struct feature_name {
 	const char *name;
 	uint32_t leaf, subleaf;

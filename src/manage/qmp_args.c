@@ -5,14 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-struct param {
-	const char *name, *type; /* not ended by a zero */
-	int name_length, type_length;
-	bool optional;
-};
-
-/* Takes the next parameter off *params. */
-static bool next_param(const char **params, struct param *param)
+bool qmp_next_param(const char **params, struct qmp_param *param)
 {
 	const char *at = *params;
 
@@ -29,13 +22,13 @@ static bool next_param(const char **params, struct param *param)
 	return true;
 }
 
-static bool is_named(const struct param *param, const char *name)
+static bool is_named(const struct qmp_param *param, const char *name)
 {
 	return (int)strlen(name) == param->name_length &&
 	       !strncmp(name, param->name, (size_t)param->name_length);
 }
 
-static bool is_word_of(const struct param *param, const char *word)
+static bool is_word_of(const struct qmp_param *param, const char *word)
 {
 	size_t length = strlen(word);
 	const char *at = param->type, *end = at + param->type_length;
@@ -50,7 +43,7 @@ static bool is_word_of(const struct param *param, const char *word)
 	return false;
 }
 
-static int check_type(const struct param *param, struct json_object *value, struct err *err)
+static int check_type(const struct qmp_param *param, struct json_object *value, struct err *err)
 {
 	static const struct {
 		const char *name, *said;
@@ -89,11 +82,11 @@ static int check_type(const struct param *param, struct json_object *value, stru
 int qmp_check_args(const char *params, struct json_object *args, struct err *err)
 {
 	const char *at = params;
-	struct param param;
+	struct qmp_param param;
 
 	if (*params == '*')
 		return 0;
-	while (next_param(&at, &param)) {
+	while (qmp_next_param(&at, &param)) {
 		char name[64];
 		struct json_object *value;
 		int error;
@@ -112,7 +105,7 @@ int qmp_check_args(const char *params, struct json_object *args, struct err *err
 		bool known = false;
 
 		(void)unused;
-		for (at = params; !known && next_param(&at, &param);)
+		for (at = params; !known && qmp_next_param(&at, &param);)
 			known = is_named(&param, key);
 		if (!known)
 			return fail(err, EINVAL, "Parameter '%.60s' is unexpected", key);
@@ -152,6 +145,14 @@ bool qmp_bool(struct json_object *args, const char *name, bool absent)
 
 	return json_object_object_get_ex(args, name, &value) ? json_object_get_boolean(value) :
 							       absent;
+}
+
+struct json_object *json_add_object(struct json_object *array)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_object_array_add(array, object);
+	return object;
 }
 
 void json_put_text(struct json_object *object, const char *name, const char *text)

@@ -16,18 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define QUERY(id)                                                                            \
-	int qmp_##id(struct vmm *vmm, struct json_object *args, struct json_object **result, \
-		     struct err *err)
-
-static struct json_object *add_object(struct json_object *array)
-{
-	struct json_object *object = json_object_new_object();
-
-	json_object_array_add(array, object);
-	return object;
-}
-
 QUERY(query_commands)
 {
 	unsigned count;
@@ -35,7 +23,7 @@ QUERY(query_commands)
 
 	*result = json_object_new_array();
 	for (unsigned i = 0; i < count; i++)
-		json_put_text(add_object(*result), "name", commands[i].name);
+		json_put_text(json_add_object(*result), "name", commands[i].name);
 	return 0;
 }
 
@@ -70,7 +58,7 @@ QUERY(x_query_jit)
 	list = json_object_new_array();
 	json_object_object_add(*result, "counters", list);
 	for (size_t n = 0; n < count; n++) {
-		struct json_object *row = add_object(list);
+		struct json_object *row = json_add_object(list);
 
 		json_put_text(row, "group", rows[n].group);
 		json_put_text(row, "name", rows[n].name);
@@ -127,7 +115,7 @@ QUERY(query_machines)
 	struct json_object *machine;
 
 	*result = json_object_new_array();
-	machine = add_object(*result);
+	machine = json_add_object(*result);
 	json_put_text(machine, "name", "pc");
 	json_put_bool(machine, "is-default", true);
 	json_put_int(machine, "cpu-max", PC_MAX_VCPUS);
@@ -153,7 +141,7 @@ QUERY(query_cpus_fast)
 
 	*result = json_object_new_array();
 	for (unsigned i = 0; i < board_vcpu_count(vmm->board); i++) {
-		struct json_object *cpu = add_object(*result), *place = json_object_new_object();
+		struct json_object *cpu = json_add_object(*result), *place = json_object_new_object();
 		char path[48];
 
 		snprintf(path, sizeof(path), "/machine/unattached/device[%u]", i);
@@ -217,7 +205,7 @@ QUERY(query_block)
 	*result = json_object_new_array();
 	board_lock(vmm->board);
 	for (struct block *b = NULL; (b = block_next(vmm->board, b));) {
-		struct json_object *drive = add_object(*result);
+		struct json_object *drive = json_add_object(*result);
 		struct dev *user = block_user(b);
 
 		json_put_text(drive, "device", block_id(b));
@@ -235,6 +223,17 @@ QUERY(query_block)
 	return 0;
 }
 
+QUERY(query_named_block_nodes)
+{
+	*result = json_object_new_array();
+	board_lock(vmm->board);
+	for (struct block *b = NULL; (b = block_next(vmm->board, b));)
+		if (block_options(b)->file)
+			json_object_array_add(*result, describe_medium(b));
+	board_unlock(vmm->board);
+	return 0;
+}
+
 QUERY(query_blockstats)
 {
 	static const char *const unknown[] = {
@@ -248,7 +247,7 @@ QUERY(query_blockstats)
 	*result = json_object_new_array();
 	board_lock(vmm->board);
 	for (struct block *b = NULL; (b = block_next(vmm->board, b));) {
-		struct json_object *drive = add_object(*result), *stats = json_object_new_object();
+		struct json_object *drive = json_add_object(*result), *stats = json_object_new_object();
 		struct block_statistics counted = { 0 };
 
 		block_query(b, &counted);
@@ -277,7 +276,7 @@ QUERY(query_chardev)
 {
 	*result = json_object_new_array();
 	for (struct chardev *c = NULL; (c = chardev_next(vmm->board, c));) {
-		struct json_object *stream = add_object(*result);
+		struct json_object *stream = json_add_object(*result);
 		char name[300];
 
 		snprintf(name, sizeof(name), "%s%s",
@@ -301,7 +300,7 @@ static void put_regions(struct json_object *device, const struct pci_dev *pci)
 
 		if (!bar->size)
 			continue;
-		region = add_object(regions);
+		region = json_add_object(regions);
 		json_put_int(region, "bar", i);
 		json_put_text(region, "type", bar->is_io ? "io" : "memory");
 		json_put_int(region, "address",
@@ -342,14 +341,14 @@ QUERY(query_pci)
 	struct json_object *bus, *devices = json_object_new_array();
 
 	*result = json_object_new_array();
-	bus = add_object(*result);
+	bus = json_add_object(*result);
 	json_put_int(bus, "bus", 0);
 	board_lock(vmm->board);
 	for (unsigned devfn = 0; devfn < 256; devfn++) {
 		struct dev *dev = pci_find(vmm->board, 0, (uint8_t)devfn);
 
 		if (dev)
-			put_pci_device(add_object(devices), to_pci(dev));
+			put_pci_device(json_add_object(devices), to_pci(dev));
 	}
 	board_unlock(vmm->board);
 	json_object_object_add(bus, "devices", devices);
@@ -364,7 +363,7 @@ QUERY(query_mice)
 	*result = json_object_new_array();
 	if (!dev)
 		return 0;
-	mouse = add_object(*result);
+	mouse = json_add_object(*result);
 	json_put_text(mouse, "name", dev->class->summary);
 	json_put_int(mouse, "index", 0);
 	json_put_bool(mouse, "current", true);
@@ -393,7 +392,7 @@ QUERY(query_vnc)
 		json_put_text(*result, "auth", status.password ? "vnc" : "none");
 	}
 	for (unsigned i = 0; vmm->vnc && vnc_client(vmm->vnc, i, &status); i++) {
-		struct json_object *client = add_object(clients);
+		struct json_object *client = json_add_object(clients);
 
 		put_address(client, &status);
 		json_put_bool(client, "websocket", false);
@@ -402,21 +401,9 @@ QUERY(query_vnc)
 	return 0;
 }
 
-QUERY(query_iothreads)
-{
-	*result = json_object_new_array();
-	return 0;
-}
-
-QUERY(query_rx_filter)
-{
-	*result = json_object_new_array();
-	return 0;
-}
-
 static void put_type(struct json_object *types, const char *name, const char *parent)
 {
-	struct json_object *type = add_object(types);
+	struct json_object *type = json_add_object(types);
 
 	json_put_text(type, "name", name);
 	json_put_text(type, "parent", parent);
@@ -459,7 +446,7 @@ static const char *type_name(const struct field *field)
 
 static void put_property(struct json_object *list, const struct field *field)
 {
-	struct json_object *property = add_object(list);
+	struct json_object *property = json_add_object(list);
 
 	json_put_text(property, "name", field->name);
 	json_put_text(property, "type", field->choices ? "str" : type_name(field));

@@ -192,6 +192,76 @@ static void a_new_peer_negotiates_anew(void **state)
 }
 
 /* Each command with arguments of every wrong type: an error, never the end. */
+static struct json_object *ask(struct monitor_rig *rig, const char *request)
+{
+	struct json_object *answer = json_tokener_parse(monitor_rig_say(rig, request)), *value;
+
+	assert_true(json_object_object_get_ex(answer, "return", &value));
+	json_object_get(value);
+	json_object_put(answer);
+	return value;
+}
+
+static const char *text_of(struct json_object *object, const char *name)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, name, &value) ? json_object_get_string(value) : NULL;
+}
+
+static struct json_object *find_entry(struct json_object *schema, const char *name)
+{
+	for (size_t i = 0; i < json_object_array_length(schema); i++) {
+		struct json_object *entry = json_object_array_get_idx(schema, i);
+
+		if (!strcmp(text_of(entry, "name"), name))
+			return entry;
+	}
+	fail_msg("the schema has no \"%s\"", name);
+	return NULL;
+}
+
+/* Every type that is named is there, and so is every command. */
+static void the_schema_is_whole(void **state)
+{
+	struct json_object *schema = ask(*state, "{\"execute\":\"query-qmp-schema\"}"), *members;
+	unsigned count;
+	const struct qmp_command *commands = qmp_commands(&count);
+
+	for (unsigned i = 0; i < count; i++)
+		assert_string_equal(text_of(find_entry(schema, commands[i].name), "meta-type"), "command");
+	for (size_t i = 0; i < json_object_array_length(schema); i++) {
+		struct json_object *entry = json_object_array_get_idx(schema, i);
+
+		if (text_of(entry, "arg-type"))
+			find_entry(schema, text_of(entry, "arg-type"));
+		if (text_of(entry, "ret-type"))
+			find_entry(schema, text_of(entry, "ret-type"));
+		if (strcmp(text_of(entry, "meta-type"), "object"))
+			continue;
+		assert_true(json_object_object_get_ex(entry, "members", &members));
+		for (size_t k = 0; k < json_object_array_length(members); k++)
+			find_entry(schema, text_of(json_object_array_get_idx(members, k), "type"));
+	}
+	has(text_of(find_entry(schema, "screendump-format"), "values"), "\"png\"");
+	has(text_of(find_entry(schema, "screendump-arg"), "members"), "\"default\": null");
+	has(text_of(find_entry(schema, "SHUTDOWN-arg"), "members"), "\"guest\"");
+	json_object_put(schema);
+}
+
+static void options_and_models_are_told(void **state)
+{
+	has(monitor_rig_say(*state, "{\"execute\":\"query-command-line-options\","
+				    "\"arguments\":{\"option\":\"vnc\"}}"),
+	    "{\"return\":[{\"option\":\"vnc\",\"parameters\":[]}]}");
+	has(monitor_rig_say(*state, "{\"execute\":\"query-command-line-options\","
+				    "\"arguments\":{\"option\":\"frob\"}}"),
+	    "invalid option name: frob");
+	has(monitor_rig_say(*state, "{\"execute\":\"query-cpu-definitions\"}"),
+	    "\"typename\":\"qemu64-x86_64-cpu\"");
+	has(monitor_rig_say(*state, "{\"execute\":\"query-tpm-types\"}"), "{\"return\":[]}");
+}
+
 static void every_command_survives_wrong_arguments(void **state)
 {
 	static const char *const values[] = { "null", "-1", "1e300", "{}", "[{}]", "[[\"x\"]]",
@@ -264,6 +334,8 @@ int main(void)
 		READIED(deep_nesting_is_refused),
 		READIED(a_peer_that_does_not_read_is_not_read_from),
 		READIED(a_new_peer_negotiates_anew),
+		READIED(the_schema_is_whole),
+		READIED(options_and_models_are_told),
 		READIED(every_command_survives_wrong_arguments),
 		READIED(noise_is_survived),
 	};
