@@ -47,20 +47,23 @@ QUERY(query_cpu_definitions)
 QUERY(query_command_line_options)
 {
 	const char *wanted = qmp_text(args, "option"), *name;
-	bool found = false;
+	struct json_object *options = json_object_new_array();
 
-	*result = json_object_new_array();
 	for (unsigned i = 0; (name = cmdline_option(i)); i++) {
 		struct json_object *option;
 
 		if (wanted && strcmp(wanted, name))
 			continue;
-		option = json_add_object(*result);
+		option = json_add_object(options);
 		json_put_text(option, "option", name);
 		json_object_object_add(option, "parameters", json_object_new_array());
-		found = true;
 	}
-	return found ? 0 : fail(err, EINVAL, "invalid option name: %.60s", wanted);
+	if (json_object_array_length(options)) {
+		*result = options;
+		return 0;
+	}
+	json_object_put(options);
+	return fail(err, EINVAL, "invalid option name: %.60s", wanted);
 }
 
 /* The schema. */
