@@ -6,8 +6,9 @@ Programs of a Debian do in a guest of two vCPUs what they do natively, byte for 
 print, their exit status, and the files they leave. The guest's tree is also what the native run is
 chrooted into. The stress-... workloads check their own results, so they have no native run.
 
-NAME "all" runs everything, "list" prints the names. The images are looked for in $KELVIN_IMAGES,
-where tests/guest/images/debian12-workloads leaves them; without them this skips: exit status 77.
+NAME "all" runs everything but what needs the larger image, "more" that, "list" prints the names.
+The images are looked for in $KELVIN_IMAGES, where tests/guest/images/debian12-workloads leaves them;
+without them this skips: exit status 77.
 For QEMU's TCG: workloads.py qemu-system-x86_64 all --accel tcg -- -cpu max
 """
 import argparse
@@ -25,18 +26,37 @@ from expect import Failed, Machine  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 IMAGES = pathlib.Path(os.environ.get("KELVIN_IMAGES") or HERE.parent.parent / "build" / "images")
-TREE = IMAGES / "workloads"
 DISK_BYTES = 64 << 20  # the archive of programs that goes in, and that of files that comes out
 
 PROGRAMS = {
+    "code": "sh ../../built.sh code",
+    "debug": "sh ../../built.sh debug",
     "gcc": "sh ../../gcc.sh",
+    "memory": "sh ../../built.sh memory",
     "node": "node ../../node.js",
     "openssl": "sh ../../openssl.sh",
     "perl": "perl ../../perl.pl",
     "python": "python3 ../../python.py",
     "sqlite": "sqlite3 -init ../../sqlite.sql :memory: .quit",
+    "threads": "sh ../../built.sh threads",
     "wasm": "node ../../wasm.js",
     "xz": "sh ../../xz.sh",
+}
+# In the larger image.
+MORE = {
+    "go": "sh ../../go.sh",
+    "i386": "sh ../../i386.sh",
+    "java": "java -Xmx400m ../../java.java",
+    "luajit": "luajit ../../luajit.lua",
+    "media": "sh ../../media.sh",
+    "mono": "sh ../../mono.sh",
+    "numeric": "python3 ../../numeric.py",
+    "php": "php -d opcache.enable_cli=1 -d opcache.jit_buffer_size=64M -d opcache.jit=tracing"
+           " ../../php.php",
+    "ruby": "ruby ../../ruby.rb",
+    "sbcl": "sbcl --script ../../sbcl.lisp",
+    "spidermonkey": "gjs ../../spidermonkey.js",
+    "under": "sh ../../under.sh",
 }
 # Bounded by operations, not by time, so that a slow engine does as much.
 STRESS = {
@@ -47,6 +67,11 @@ STRESS = {
     "stress-fork": "--fork 2 --fork-ops 2000",
     "stress-mmap": "--mmap 2 --mmap-bytes 32M --mmap-ops 20",
     "stress-signal": "--signal 2 --signal-ops 100000",
+    "stress-futex": "--futex 2 --futex-ops 20000",
+    "stress-mutex": "--mutex 4 --mutex-ops 100000",
+    "stress-pthread": "--pthread 2 --pthread-ops 1500",
+    "stress-membarrier": "--membarrier 1 --membarrier-ops 500",
+    "stress-tlb-shootdown": "--tlb-shootdown 2 --tlb-shootdown-ops 300",
 }
 
 RUN = """#!/bin/sh
@@ -70,10 +95,14 @@ class Skip(Exception):
     """What is missing, and how to get it."""
 
 
+def tree_of(name):
+    return IMAGES / ("workloads-more" if name in MORE else "workloads")
+
+
 def command_of(name):
     if name in STRESS:
         return f"stress-ng --verify --metrics-brief --temp-path /tmp {STRESS[name]}"
-    return PROGRAMS[name]
+    return PROGRAMS.get(name) or MORE[name]
 
 
 def pack(path, name):
@@ -118,7 +147,8 @@ def natively(name, directory):
     pack(path, name)
     unshare = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else [])]
     before = cpu_of_children()
-    run = subprocess.run([*unshare, "sh", "-c", NATIVELY, "sh", TREE / "root", path],
+    run = subprocess.run([*unshare, "sh", "-c", NATIVELY, "sh",
+                          tree_of(name) / "root", path],
                          stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if run.returncode:
         raise Skip(f"no native run in a mount namespace of its own: {run.stderr.strip()}")
@@ -128,14 +158,15 @@ def natively(name, directory):
 def in_guest(args, name, directory):
     """What the workload leaves in a guest, and the VMM's CPU seconds from its start on."""
     before = cpu_of_children()
+    tree = tree_of(name)
     disk = directory / "guest.tar"
     pack(disk, name)
     os.truncate(disk, DISK_BYTES)
     command = [args.kelvin, *(["-accel", args.accel] if args.accel else []), "-no-reboot",
                "-smp", "2", "-m", "1024", "-nic", "none",
-               "-kernel", str(TREE / "vmlinuz"), "-initrd", str(TREE / "initrd"),
+               "-kernel", str(tree / "vmlinuz"), "-initrd", str(tree / "initrd"),
                "-append", "console=ttyS0 quiet panic=-1",
-               "-drive", f"file={TREE / 'root.img'},format=raw,if=virtio,readonly=on",
+               "-drive", f"file={tree / 'root.img'},format=raw,if=virtio,readonly=on",
                "-drive", f"file={disk},format=raw,if=virtio", *args.options]
     with Machine(command, args.timeout) as machine:
         machine.wait_serial("^workload: start")
@@ -189,9 +220,9 @@ def run(args, name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    names = [*PROGRAMS, *STRESS]
+    names = [*PROGRAMS, *STRESS, *MORE]
     parser.add_argument("kelvin")
-    parser.add_argument("names", nargs="+", choices=["all", "list", *names], metavar="NAME")
+    parser.add_argument("names", nargs="+", choices=["all", "more", "list", *names], metavar="NAME")
     parser.add_argument("--accel", help="as -accel takes it")
     parser.add_argument("--keep", metavar="DIR", help="leave what was printed and made there")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for each workload")
@@ -202,10 +233,11 @@ def main():
         print("\n".join(names))
         return 0
     status = 0
-    for name in names if "all" in args.names else args.names:
+    groups = {"all": [*PROGRAMS, *STRESS], "more": MORE}
+    for name in [name for given in args.names for name in groups.get(given, [given])]:
         try:
-            if not TREE.exists():
-                raise Skip(f"{TREE} is not there: see tests/guest/images/debian12-workloads")
+            if not tree_of(name).exists():
+                raise Skip(f"{tree_of(name)} is not there: see tests/guest/images/debian12-workloads")
             print(run(args, name), flush=True)
         except Skip as why:
             print(f"skipped: {why}")
