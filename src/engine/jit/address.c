@@ -124,10 +124,10 @@ void guest_address(struct translator *t, const struct insn *i, unsigned to)
 	add_segment_base(t, i->seg, to);
 }
 
-/* T0 has the linear address; afterwards the host's. */
-static void check_tlb(struct translator *t, unsigned size, bool write)
+uint8_t *check_tlb(struct translator *t, unsigned size, bool write)
 {
 	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
+	uint8_t *miss;
 
 	_Static_assert(sizeof(struct tlb_entry) == 32, "the index below is scaled by 32");
 	emit_mov(&t->e, 4, T1, T0);
@@ -136,26 +136,47 @@ static void check_tlb(struct translator *t, unsigned size, bool write)
 	emit_alu(&t->e, ALU_ADD, 8, T1, GS(tlb_now));
 	emit_alu(&t->e, ALU_SUB, 8, T0, at_register(T1, (int32_t)tag));
 	emit_alu_imm(&t->e, ALU_CMP, 8, T0, (int32_t)(PAGE_BYTES - size));
-	slow_if(t, CC_A);
+	miss = emit_jcc(&t->e, CC_A);
 	emit_alu(&t->e, ALU_ADD, 8, T0, at_register(T1, offsetof(struct tlb_entry, host)));
+	return miss;
+}
+
+static void find_in_tlb(struct translator *t, unsigned size, bool write)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	s->from[s->froms++] = check_tlb(t, size, write);
 }
 
 void host_address_of_linear(struct translator *t, unsigned size, bool write)
 {
 	clobber_flags(t);
-	check_tlb(t, size, write);
+	find_in_tlb(t, size, write);
 }
 
 /* The same for up to 8 bytes on the stack, which is mostly in the page it was in last time. */
-static void check_stack(struct translator *t)
+static void find_on_stack(struct translator *t)
 {
 	struct slow_path *s = &t->slow[t->slow_count];
 
 	emit_alu(&t->e, ALU_SUB, 8, T0, GS(stack_page));
 	emit_alu(&t->e, ALU_CMP, 8, T0, GS(stack_limit));
 	s->stack_from[s->stacks] = emit_jcc(&t->e, CC_AE);
-	emit_alu(&t->e, ALU_ADD, 8, T0, GS(stack_host));
 	s->stack_resume[s->stacks++] = emit_here(&t->e);
+	emit_alu(&t->e, ALU_ADD, 8, T0, GS(stack_host));
+}
+
+void check_stack_range(struct translator *t, struct group *g)
+{
+	emit_alu(&t->e, ALU_SUB, 8, T0, GS(stack_page));
+	emit_alu(&t->e, ALU_CMP, 8, T0, GS(stack_limit));
+	g->from[g->froms++] = emit_jcc(&t->e, CC_AE);
+	if (g->size > 8) {
+		emit_alu_imm(&t->e, ALU_CMP, 8, T0, (int32_t)(PAGE_BYTES - g->size));
+		g->from[g->froms++] = emit_jcc(&t->e, CC_A);
+	}
+	g->stack_resume = emit_here(&t->e);
+	emit_alu(&t->e, ALU_ADD, 8, T0, GS(stack_host));
 }
 
 static bool is_on_stack(const struct insn *i, unsigned size)
@@ -164,27 +185,26 @@ static bool is_on_stack(const struct insn *i, unsigned size)
 	       i->seg != GS && size <= 8;
 }
 
-void host_address(struct translator *t, const struct insn *i, unsigned size, bool write)
+void check_address(struct translator *t, const struct insn *i, unsigned size, bool write)
 {
 	clobber_flags(t);
 	guest_address(t, i, T0);
 	if (t->segmented)
 		segment_to_linear(t, i->seg, size, write);
 	if (is_on_stack(i, size))
-		check_stack(t);
+		find_on_stack(t);
 	else
-		check_tlb(t, size, write);
+		find_in_tlb(t, size, write);
 }
 
-void host_address_of_stack(struct translator *t, const struct insn *i, int32_t offset, unsigned size,
-			   bool write)
+void check_stack_address(struct translator *t, int32_t offset, unsigned size, bool write)
 {
 	clobber_flags(t);
 	if (t->segmented)
 		segmented_stack(t, GUEST_RSP, offset, size, write);
 	else
 		emit_lea(&t->e, t->word, T0, at_register(GUEST_RSP, offset));
-	check_stack(t);
+	find_on_stack(t);
 }
 
 void host_address_of_frame(struct translator *t, const struct insn *i)
@@ -194,7 +214,7 @@ void host_address_of_frame(struct translator *t, const struct insn *i)
 		segmented_stack(t, H_RBP, 0, i->opsize, false);
 	else
 		emit_mov(&t->e, t->word, T0, H_RBP);
-	check_tlb(t, i->opsize, false);
+	find_in_tlb(t, i->opsize, false);
 }
 
 /* No memory operand, or one in the way the inline check knows. */

@@ -55,6 +55,7 @@ static void prefixes(struct emitter *e, struct encoding c, unsigned reg, int bas
 void emit_reg(struct emitter *e, struct encoding encoding, unsigned reg, unsigned rm)
 {
 	prefixes(e, encoding, reg, (int)rm, -1, false);
+	e->touched |= 1u << reg | 1u << rm;
 	emit_u8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
@@ -89,6 +90,7 @@ void emit_operand(struct emitter *e, unsigned reg, struct host_memory m)
 void emit_mem(struct emitter *e, struct encoding encoding, unsigned reg, struct host_memory m)
 {
 	prefixes(e, encoding, reg, m.base, m.index, m.gs);
+	e->touched |= 1u << reg;
 	emit_operand(e, reg, m);
 }
 
@@ -101,6 +103,7 @@ void emit_mov(struct emitter *e, unsigned size, unsigned to, unsigned from)
 
 void emit_mov_imm(struct emitter *e, unsigned to, uint64_t value)
 {
+	e->touched |= 1u << to;
 	if (value <= UINT32_MAX) {
 		if (to > 7)
 			emit_u8(e, 0x41);
@@ -204,6 +207,7 @@ void emit_push_reg(struct emitter *e, unsigned reg)
 
 void emit_pop_reg(struct emitter *e, unsigned reg)
 {
+	e->touched |= 1u << reg;
 	if (reg > 7)
 		emit_u8(e, 0x41);
 	emit_u8(e, 0x58 | (reg & 7));
@@ -245,6 +249,7 @@ uint8_t *emit_jmp(struct emitter *e)
 
 uint8_t *emit_call_forward(struct emitter *e)
 {
+	e->touched = ~0u;
 	emit_u8(e, 0xe8);
 	emit_u32(e, 0);
 	return e->out - 4;
@@ -252,6 +257,7 @@ uint8_t *emit_call_forward(struct emitter *e)
 
 uint8_t *emit_lea_forward(struct emitter *e, unsigned to)
 {
+	e->touched |= 1u << to;
 	emit_u8(e, 0x48 | (to > 7) << 2);
 	emit_u8(e, 0x8d);
 	emit_u8(e, (to & 7) << 3 | 5);
@@ -275,12 +281,14 @@ void emit_jmp_to(struct emitter *e, const uint8_t *run)
 
 void emit_call_to(struct emitter *e, const void *function)
 {
+	e->touched = ~0u;
 	emit_mov_imm(e, H_RAX, (uintptr_t)function);
 	emit_reg(e, GENERAL(0xff, 4), 2, H_RAX);
 }
 
 void emit_call_run(struct emitter *e, const uint8_t *run)
 {
+	e->touched = ~0u;
 	emit_u8(e, 0xe8);
 	emit_u32(e, (uint32_t)(run - (emit_here(e) + 4)));
 }

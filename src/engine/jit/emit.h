@@ -23,6 +23,7 @@ struct emitter {
 	uint8_t *begin, *end;
 	int64_t run_delta;   /* where it will run, minus where it is written */
 	bool full;
+	uint32_t touched;    /* registers that were operands, as bits; a call touches all */
 };
 
 /* A memory operand: [base + index << scale + disp]. */

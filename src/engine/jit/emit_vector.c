@@ -68,6 +68,7 @@ static void put(struct emitter *e, struct vector_encoding v, unsigned reg, unsig
 void emit_vector_reg(struct emitter *e, struct vector_encoding v, unsigned reg, unsigned rm)
 {
 	put(e, v, reg, rm >> 3 & 1, rm >> 4);
+	e->touched |= 1u << (reg & 15) | 1u << (rm & 15);
 	emit_u8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
@@ -76,6 +77,7 @@ void emit_vector_mem(struct emitter *e, struct vector_encoding v, unsigned reg, 
 	if (m.gs)
 		emit_u8(e, 0x65);
 	put(e, v, reg, m.base > 7, m.index > 7);
+	e->touched |= 1u << (reg & 15);
 	emit_operand(e, reg & 7, m);
 }
 

@@ -216,6 +216,7 @@ void remember_return(struct translator *t, uint64_t back)
 	enum vector_level vectors = t->vectors;
 	uint8_t *room, *call;
 
+	clobber_flags(t);
 	emit_alu(&t->e, ALU_CMP, 8, H_RSP, GS(jit_returns_end));
 	room = emit_jcc(&t->e, CC_A);
 	emit_load(&t->e, 8, H_RSP, GS(jit_returns));

@@ -20,7 +20,7 @@ enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, RETURNS = 512, JUMP_BITS = 16,
        JUMP_ENTRIES = 1 << JUMP_BITS, CACHE_BYTES = 128 << 20, COLD_AT = CACHE_BYTES / 2,
        MAX_BLOCKS = 1 << 19, MAX_SINGLES = 1 << 20, MAX_LINKS = 1 << 21,
        CODE_PAGE_BITS = 11, MAX_IDENTITIES = 1 << 15,
-       ROOM_FOR_ONE = 24 << 10, MAX_LEAVES = 96,
+       ROOM_FOR_ONE = 48 << 10, MAX_LEAVES = 192, MAX_GROUPS = 32, MAX_SLOW = 192,
        THUNK_BYTES = 16 << 10 };
 
 enum { CODE_SEGMENTS = 2048, NO_CODE_SEGMENT = 0xffff };
@@ -107,6 +107,23 @@ static inline unsigned jump_index(uint64_t rip)
 	return (uint32_t)rip * JUMP_FACTOR >> (32 - JUMP_BITS);
 }
 
+/* What is known of the host's registers between two instructions. */
+struct flag_state {
+	bool in_host, in_memory, x87_checked;
+	enum vector_level vectors;
+};
+
+/* keep.c: instructions that share a check. */
+struct group {
+	unsigned first, last; /* steps */
+	unsigned size;        /* of the range that was checked */
+	uint8_t *from[2];     /* jumps taken if it is not in one page that is known */
+	unsigned froms;
+	const uint8_t *stack_resume; /* of ranges on the stack: where T0 is the offset in its page */
+	const uint8_t *resume;       /* behind the last */
+	struct flag_state before, behind;
+};
+
 /* translate.c */
 struct translator {
 	struct emitter e;
@@ -123,8 +140,28 @@ struct translator {
 	enum vector_level vectors; /* certainly in the host's here */
 	struct leave_at { uint8_t *place; uint64_t rip; } leave_at[MAX_LEAVES]; /* jumps out, mid-block */
 	unsigned leave_at_count;
+	/* All parts' instructions, and the current one. */
+	struct step {
+		const struct insn *insn;
+		uint64_t rip;   /* of its part */
+		uint64_t next;  /* of the part behind it, or 0: its part or the block goes on or ends */
+		bool is_last;   /* in its part */
+		uint16_t live;  /* flags before it */
+	} step[JIT_INSNS + 1];
+	unsigned step_count, now;
 	uint64_t rip; /* the current part's */
 	unsigned insn_start;
+	/* T0 is the host address of `low` beside the base register, counted from where that was then;
+	 * all up to `high` is in the same page. */
+	struct keep {
+		struct group *group; /* NULL: it is not */
+		unsigned base;
+		int32_t low, high, moved;
+		bool write, used;
+	} keep;
+	struct group group[MAX_GROUPS];
+	unsigned group_count;
+	bool may_keep, is_copy;
 	bool is_last; /* the current instruction is its part's last */
 	bool x87_checked; /* x87 instructions may simply run here */
 	uint64_t x87_rip; /* of one that ran, not in the vCPU yet; 0: none */
@@ -133,14 +170,14 @@ struct translator {
 		struct jit_link *link;
 		uint8_t *place, *stale; /* jumps that lead here */
 		bool push_flags;
-	} stub[2 * JIT_PARTS + 1];
+	} stub[2 * (2 * JIT_PARTS + 1)]; /* copies have their own */
 	unsigned stubs;
 	struct far_jump {
 		uint8_t *from;
 		uint64_t target;
 		bool in_host, in_memory;
 		enum vector_level vectors;
-	} far_jump[JIT_PARTS];
+	} far_jump[2 * JIT_PARTS];
 	unsigned far_jumps;
 	uint8_t *leave[8]; /* jumps of the entry's checks */
 	unsigned leaves;
@@ -186,6 +223,7 @@ void write_imm(struct translator *t, const struct insn *i, unsigned bytes);
 enum { ALL_FLAGS = F_STATUS };
 void need_flags_in_host(struct translator *t); /* T1 is overwritten */
 void need_flags_in_memory(struct translator *t); /* T0 is overwritten */
+void keep_flags(struct translator *t, unsigned temp); /* so that they are in memory */
 void clobber_flags(struct translator *t); /* ours are about to overwrite EFLAGS; T0 is overwritten */
 void flags_now_in_host(struct translator *t);
 /* Leaves translated code for `rip` if the condition holds; flags are in memory. */
@@ -194,15 +232,30 @@ uint64_t insn_end(const struct translator *t, const struct insn *i);
 uint64_t branch_target(const struct translator *t, uint64_t offset);
 uint64_t relative_target(const struct translator *t, const struct insn *i); /* of a branch */
 
+/* keep.c: the memory operand, beside T0. EFLAGS and T1 may be clobbered. */
+struct host_memory host_operand(struct translator *t, const struct insn *i, unsigned size, bool write);
+struct host_memory host_operand_of_stack(struct translator *t, int32_t offset, unsigned size,
+					 bool write);
+/* Its address in T0. EFLAGS are clobbered, T1 too. */
+void host_address(struct translator *t, const struct insn *i, unsigned size, bool write);
+void keep_before(struct translator *t); /* each step, and behind it */
+void keep_behind(struct translator *t, bool has_slow_path);
+void keep_emit_copies(struct translator *t);
+
+/* translate.c */
+void translate_step(struct translator *t, unsigned k);
+
 /* address.c */
 bool is_addressable(const struct translator *t, const struct insn *i);
-/* The host address of the operand in T0. EFLAGS are clobbered, T1 too. */
-void host_address(struct translator *t, const struct insn *i, unsigned size, bool write);
+/* What host_address() does, without keep.c. */
+void check_address(struct translator *t, const struct insn *i, unsigned size, bool write);
+void check_stack_address(struct translator *t, int32_t offset, unsigned size, bool write);
+/* T0 has the linear address; afterwards the host's. The jump is taken if it is not in the TLB. */
+uint8_t *check_tlb(struct translator *t, unsigned size, bool write);
+void check_stack_range(struct translator *t, struct group *g);
 void host_address_of_linear(struct translator *t, unsigned size, bool write); /* it is in T0 */
 /* To the slow path if the jump is taken. */
 void slow_if(struct translator *t, enum condition cc);
-void host_address_of_stack(struct translator *t, const struct insn *i, int32_t offset, unsigned size,
-			   bool write);
 void host_address_of_frame(struct translator *t, const struct insn *i); /* [RBP], 8 bytes, read */
 /* The linear address in `to` (T0); may use T1; EFLAGS clobbered only with an FS or GS segment. */
 void guest_address(struct translator *t, const struct insn *i, unsigned to);

@@ -77,15 +77,16 @@ static void encode_memory(struct translator *t, const struct insn *i, const stru
 	bool whole = p->encoding.size >= 4;
 	bool high = is_high_byte(i, info);
 	unsigned bytes = op_memory_bytes(info, i, true), reg = p->extension;
+	struct host_memory operand;
 
-	host_address(t, i, bytes, info->rm & FIELD_WRITTEN);
+	operand = host_operand(t, i, bytes, info->rm & FIELD_WRITTEN);
 	if (p->reads_flags)
 		need_flags_in_host(t);
 	if (high)
 		exchange_halves(t, reg = i->reg - BYTE_AH);
 	else if (p->has_reg)
 		reg = use_gpr(t, i->reg, T1, !whole || info->reg & FIELD_READ);
-	emit_mem(&t->e, p->encoding, reg, at_register(T0, 0));
+	emit_mem(&t->e, p->encoding, reg, operand);
 	write_imm(t, i, p->imm_bytes);
 	if (high)
 		exchange_halves(t, reg);
@@ -182,8 +183,13 @@ static bool load_address(struct translator *t, const struct insn *i)
 	struct insn plain = *i;
 
 	plain.seg = DS; /* LEA knows no segments */
-	guest_address(t, &plain, T0);
-	emit_mov(&t->e, i->opsize, to, T0);
+	if (i->opsize >= 4 && !t->segmented) {
+		plain.addrsize = MIN(i->addrsize, i->opsize);
+		guest_address(t, &plain, to);
+	} else {
+		guest_address(t, &plain, T0);
+		emit_mov(&t->e, i->opsize, to, T0);
+	}
 	put_gpr(t, i->reg, to);
 	return host >= 0 || i->opsize >= 4;
 }
@@ -222,15 +228,16 @@ static bool push(struct translator *t, const struct insn *i, const struct op_inf
 		host_address(t, i, word, false);
 		emit_load(&t->e, word, T1, at_register(T0, 0));
 		emit_store(&t->e, 8, GS(jit_scratch), T1);
-		host_address_of_stack(t, i, -(int32_t)word, word, true);
+		check_stack_address(t, -(int32_t)word, word, true);
 		emit_load(&t->e, 8, T1, GS(jit_scratch));
 		emit_store(&t->e, word, at_register(T0, 0), T1);
 	} else {
-		host_address_of_stack(t, i, -(int32_t)word, word, true);
+		struct host_memory slot = host_operand_of_stack(t, -(int32_t)word, word, true);
+
 		if (info->opcode == 0x68 || info->opcode == 0x6a)
-			emit_store_imm(&t->e, word, at_register(T0, 0), (int32_t)i->imm);
+			emit_store_imm(&t->e, word, slot, (int32_t)i->imm);
 		else
-			emit_store(&t->e, word, at_register(T0, 0), use_gpr(t, i->rm, T1, true));
+			emit_store(&t->e, word, slot, use_gpr(t, i->rm, T1, true));
 	}
 	move_stack(t, GUEST_RSP, -(int32_t)word);
 	return true;
@@ -238,17 +245,18 @@ static bool push(struct translator *t, const struct insn *i, const struct op_inf
 
 static bool pop(struct translator *t, const struct insn *i)
 {
+	struct host_memory slot;
 	unsigned host;
 
 	if (i->rm == RSP && i->opsize == 2)
 		return false;
-	host_address_of_stack(t, i, 0, i->opsize, false);
+	slot = host_operand_of_stack(t, 0, i->opsize, false);
 	if (i->rm == RSP) {
-		emit_load(&t->e, t->word, GUEST_RSP, at_register(T0, 0));
+		emit_load(&t->e, t->word, GUEST_RSP, slot);
 		return true;
 	}
 	host = use_gpr(t, i->rm, T1, i->opsize == 2);
-	emit_load(&t->e, i->opsize, host, at_register(T0, 0));
+	emit_load(&t->e, i->opsize, host, slot);
 	put_gpr(t, i->rm, host);
 	move_stack(t, GUEST_RSP, i->opsize);
 	return true;
@@ -259,7 +267,7 @@ static bool pop_to_memory(struct translator *t, const struct insn *i)
 {
 	if (i->base == RSP)
 		return false;
-	host_address_of_stack(t, i, 0, i->opsize, false);
+	check_stack_address(t, 0, i->opsize, false);
 	emit_load(&t->e, i->opsize, T1, at_register(T0, 0));
 	emit_store(&t->e, 8, GS(jit_scratch), T1);
 	host_address(t, i, i->opsize, true);

@@ -16,26 +16,27 @@ static void jump_if(struct translator *t, const struct insn *i, unsigned conditi
 static void push_return(struct translator *t, const struct insn *i)
 {
 	uint64_t back = insn_end(t, i);
+	struct host_memory slot;
 
-	host_address_of_stack(t, i, -(int32_t)i->opsize, i->opsize, true);
+	slot = host_operand_of_stack(t, -(int32_t)i->opsize, i->opsize, true);
 	if (i->opsize <= 4 || (int64_t)back == (int32_t)back) {
-		emit_store_imm(&t->e, i->opsize, at_register(T0, 0), (int32_t)back);
+		emit_store_imm(&t->e, i->opsize, slot, (int32_t)back);
 	} else {
 		emit_mov_imm(&t->e, T1, back);
-		emit_store(&t->e, 8, at_register(T0, 0), T1);
+		emit_store(&t->e, 8, slot, T1);
 	}
 	move_stack(t, GUEST_RSP, -(int32_t)i->opsize);
 }
 
-/* A target in memory at T0: in T1. */
-static void load_near(struct translator *t, const struct insn *i)
+/* A target in memory: in T1. */
+static void load_near(struct translator *t, const struct insn *i, struct host_memory from)
 {
 	struct encoding word = { .map = 0x0f, .opcode = 0xb7, .size = 4 };
 
 	if (i->opsize == 2)
-		emit_mem(&t->e, word, T1, at_register(T0, 0));
+		emit_mem(&t->e, word, T1, from);
 	else
-		emit_load(&t->e, i->opsize, T1, at_register(T0, 0));
+		emit_load(&t->e, i->opsize, T1, from);
 }
 
 /* The target of FF /2 and /4 in T1. */
@@ -43,7 +44,7 @@ static void load_target(struct translator *t, const struct insn *i)
 {
 	if (insn_has_memory(i)) {
 		host_address(t, i, i->opsize, false);
-		load_near(t, i);
+		load_near(t, i, at_register(T0, 0));
 	} else {
 		int host = host_of(i->rm);
 
@@ -86,8 +87,8 @@ static void return_near(struct translator *t, const struct insn *i, unsigned ext
 {
 	int32_t bytes = (int32_t)(i->opsize + extra);
 
-	host_address_of_stack(t, i, 0, i->opsize, false);
-	load_near(t, i);
+	load_near(t, i, host_operand_of_stack(t, 0, i->opsize, false));
+	clobber_flags(t);
 	move_stack(t, GUEST_RSP, bytes);
 	return_to_remembered(t);
 	exit_indirect(t, bytes);

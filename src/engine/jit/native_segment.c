@@ -39,7 +39,7 @@ static void set_segment(struct translator *t, unsigned reg)
 
 static void push_segment(struct translator *t, const struct insn *i, unsigned reg)
 {
-	host_address_of_stack(t, i, -(int32_t)i->opsize, 2, true);
+	check_stack_address(t, -(int32_t)i->opsize, 2, true);
 	load_selector(t, segment(reg, offsetof(struct segment, selector)));
 	emit_store(&t->e, 2, at_register(T0, 0), T1);
 	move_stack(t, GUEST_RSP, -(int32_t)i->opsize);
@@ -47,7 +47,7 @@ static void push_segment(struct translator *t, const struct insn *i, unsigned re
 
 static void pop_segment(struct translator *t, const struct insn *i, unsigned reg)
 {
-	host_address_of_stack(t, i, 0, 2, false);
+	check_stack_address(t, 0, 2, false);
 	check_plain(t, reg);
 	load_selector(t, at_register(T0, 0));
 	set_segment(t, reg);

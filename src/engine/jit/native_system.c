@@ -43,7 +43,7 @@ static bool set_interrupts(struct translator *t)
 static void push_flags(struct translator *t, const struct insn *i)
 {
 	need_flags_in_memory(t);
-	host_address_of_stack(t, i, -(int32_t)i->opsize, i->opsize, true);
+	check_stack_address(t, -(int32_t)i->opsize, i->opsize, true);
 	emit_mem(&t->e, (struct encoding){ .map = 0x0f, .opcode = 0xb6, .size = 4 }, T1, GS(jit_flags));
 	emit_shift(&t->e, SHIFT_SHL, 4, T1, 11); /* OF */
 	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0x0a, .size = 1, .byte_regs = true }, T1,

@@ -67,6 +67,7 @@ static struct vector_encoding encoding_of(const struct op_info *info, const stru
 bool native_vector(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	bool memory = insn_has_memory(i);
+	struct host_memory operand = at_register(T0, 0);
 	struct vector_form f;
 	unsigned reg, rm;
 
@@ -75,15 +76,17 @@ bool native_vector(struct translator *t, const struct insn *i, const struct op_i
 	if (!fpu_vector_form(i, &f))
 		return false;
 	need_vectors(t);
-	if (memory) {
+	if (memory && (f.is_aligned || info->encoding == EVEX)) {
 		host_address(t, i, f.bytes, info->rm & FIELD_WRITTEN);
 		if (f.is_aligned)
 			check_alignment(t, f.bytes);
+	} else if (memory) {
+		operand = host_operand(t, i, f.bytes, info->rm & FIELD_WRITTEN);
 	}
 	rm = f.rm_is_gpr && !memory ? use_gpr(t, i->rm, T0, true) : f.rm;
 	reg = f.reg_is_gpr ? use_gpr(t, i->reg, T1, true) : f.reg;
 	if (memory)
-		emit_vector_mem(&t->e, encoding_of(info, &f), reg, at_register(T0, 0));
+		emit_vector_mem(&t->e, encoding_of(info, &f), reg, operand);
 	else
 		emit_vector_reg(&t->e, encoding_of(info, &f), reg, rm);
 	if (f.has_imm8)

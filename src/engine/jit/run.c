@@ -125,7 +125,7 @@ static const uint8_t *emit_enter(struct emitter *e)
 
 /*
  * T0: a stack address less stack_page, not below the limit. Finds the page in the TLB, if it may be
- * written, and makes it the stack's: T0 is the host's address then, and the flags say "not above".
+ * written, and makes it the stack's: T0 is the offset in it then, and the flags say "not above".
  */
 static const uint8_t *emit_stack_thunk(struct emitter *e)
 {
@@ -145,8 +145,6 @@ static const uint8_t *emit_stack_thunk(struct emitter *e)
 	emit_push(e, at_register(T1, offsetof(struct tlb_entry, host)));
 	emit_pop(e, GS(stack_host));
 	emit_store_imm(e, 8, GS(stack_limit), PAGE_BYTES - 7);
-	emit_alu(e, ALU_ADD, 8, T0, GS(stack_host));
-	emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x39, .size = 8 }, T0, T0);
 	emit_land(e, miss);
 	emit_u8(e, 0xc3);
 	return at;

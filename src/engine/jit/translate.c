@@ -6,8 +6,6 @@
 
 #include "base/bytes.h"
 
-enum { MAX_SLOW = 96 };
-
 /* Flags. */
 void need_flags_in_host(struct translator *t)
 {
@@ -17,12 +15,17 @@ void need_flags_in_host(struct translator *t)
 	}
 }
 
-void need_flags_in_memory(struct translator *t)
+void keep_flags(struct translator *t, unsigned temp)
 {
 	if (t->flags_in_host && !t->flags_in_memory) {
-		emit_save_status(&t->e, GS(jit_flags), T0);
+		emit_save_status(&t->e, GS(jit_flags), temp);
 		t->flags_in_memory = true;
 	}
+}
+
+void need_flags_in_memory(struct translator *t)
+{
+	keep_flags(t, T0);
 }
 
 void clobber_flags(struct translator *t)
@@ -216,34 +219,39 @@ static void emit_leaving(struct translator *t)
 	emit_jmp_to(&t->e, t->jit->leave_rip);
 }
 
-static void translate_insn(struct translator *t, const struct insn *i)
+/* True: it has a slow path. */
+static bool translate_insn(struct translator *t, const struct insn *i)
 {
 	const struct op_info *info = op_info(i->op);
 	struct slow_path *s = &t->slow[t->slow_count];
 	bool in_host = t->flags_in_host, in_memory = t->flags_in_memory;
 	enum vector_level vectors = t->vectors;
-	unsigned leaves = t->leave_at_count;
+	unsigned leaves = t->leave_at_count, groups = t->group_count;
+	struct keep keep = t->keep;
 	uint8_t *start = t->e.out;
 
 	*s = (struct slow_path){ 0 };
 	if (t->slow_count + 1 < MAX_SLOW && i->op && is_addressable(t, i) &&
 	    (native_vector(t, i, info) || native_insn(t, i, info))) {
 		if (!s->froms && !s->stacks)
-			return;
+			return false;
 		s->single = new_single(t, i);
 		s->resume = emit_here(&t->e);
 		s->flags_to_host = t->flags_in_host;
 		s->vectors = t->vectors;
 		s->rip_behind = insn_end(t, i);
 		t->slow_count++;
-		return;
+		return true;
 	}
 	t->e.out = start;
 	t->flags_in_host = in_host;
 	t->flags_in_memory = in_memory;
 	t->vectors = vectors;
 	t->leave_at_count = leaves;
+	t->group_count = groups;
+	t->keep = keep;
 	interpret(t, i);
+	return true;
 }
 
 static void translate_last(struct translator *t, const struct insn *i)
@@ -309,13 +317,13 @@ unsigned jit_ways_on(const struct jit_part *part, uint32_t mode, uint64_t rips[2
 	return count;
 }
 
-/* The last instruction of a part; `next` is where the next one begins. */
-static void go_on(struct translator *t, const struct insn *i, uint64_t next)
+/* The last instruction of a part; `next` is where the next one begins. True: it has a slow path. */
+static bool go_on(struct translator *t, const struct insn *i, uint64_t next)
 {
 	const struct op_info *info = op_info(i->op);
 
 	if (!(info->flags & OP_ENDS_BLOCK)) {
-		translate_insn(t, i);
+		return translate_insn(t, i);
 	} else if (is_conditional(i, info)) {
 		bool to_target = next != insn_end(t, i);
 
@@ -323,6 +331,7 @@ static void go_on(struct translator *t, const struct insn *i, uint64_t next)
 		exit_if(t, (info->opcode & 15) ^ to_target,
 			to_target ? insn_end(t, i) : branch_target(t, i->imm));
 	}
+	return false;
 }
 
 static struct jit_block *no_room(struct vcpu *c)
@@ -339,55 +348,52 @@ static struct emitter emitter_at(const struct jit *jit, size_t offset)
 				 .run_delta = jit->code.run - jit->code.write };
 }
 
-/* Liveness before each instruction, and behind the last. */
-static void find_live_flags(struct translator *t, uint16_t live[JIT_INSNS + 1])
+static void list_steps(struct translator *t)
 {
 	const struct jit_source *source = t->source;
-	unsigned k = 0;
 
-	for (unsigned p = 0; p < source->parts; p++)
-		k += source->part[p].count;
-	live[k] = ALL_FLAGS;
-	for (unsigned p = source->parts; p-- > 0;) {
-		const struct jit_part *part = &source->part[p];
-
-		for (unsigned n = part->count; n-- > 0; k--) {
-			const struct insn *i = &part->insns[n];
-			const struct op_info *info = op_info(i->op);
-
-			live[k - 1] = is_conditional(i, info) ? ALL_FLAGS :
-								flags_before(i, info, live[k]);
-			t->block->vectors = MAX(t->block->vectors, vector_need(i));
-		}
-	}
-}
-
-static void translate_parts(struct translator *t)
-{
-	const struct jit_source *source = t->source;
-	uint16_t live[JIT_INSNS + 1];
-	unsigned k = 0;
-
-	find_live_flags(t, live);
-	t->live_before = live[0];
-	emit_entry(t);
 	for (unsigned p = 0; p < source->parts; p++) {
 		const struct jit_part *part = &source->part[p];
 
-		t->rip = part->rip;
-		for (unsigned n = 0; n < part->count; n++, k++) {
-			t->insn_start = part->insns[n].start;
-			t->is_last = n + 1 == part->count;
-			t->live_before = live[k];
-			t->live_after = live[k + 1];
-			if (!t->is_last)
-				translate_insn(t, &part->insns[n]);
-			else if (p + 1 < source->parts)
-				go_on(t, &part->insns[n], source->part[p + 1].rip);
-			else
-				translate_last(t, &part->insns[n]);
-		}
+		for (unsigned n = 0; n < part->count; n++)
+			t->step[t->step_count++] = (struct step){ .insn = &part->insns[n],
+								  .rip = part->rip };
+		t->step[t->step_count - 1].is_last = true;
+		if (p + 1 < source->parts)
+			t->step[t->step_count - 1].next = source->part[p + 1].rip;
 	}
+	t->step[t->step_count].live = ALL_FLAGS;
+	for (unsigned k = t->step_count; k-- > 0;) {
+		struct step *step = &t->step[k];
+		const struct op_info *info = op_info(step->insn->op);
+
+		step->live = is_conditional(step->insn, info) ?
+				     ALL_FLAGS :
+				     flags_before(step->insn, info, step[1].live);
+		t->block->vectors = MAX(t->block->vectors, vector_need(step->insn));
+	}
+	t->live_before = t->step[0].live;
+}
+
+void translate_step(struct translator *t, unsigned k)
+{
+	const struct step *step = &t->step[k];
+	bool has_slow_path = true;
+
+	t->now = k;
+	t->rip = step->rip;
+	t->insn_start = step->insn->start;
+	t->is_last = step->is_last;
+	t->live_before = step->live;
+	t->live_after = step[1].live;
+	keep_before(t);
+	if (step->next)
+		has_slow_path = go_on(t, step->insn, step->next);
+	else if (step->is_last)
+		translate_last(t, step->insn);
+	else
+		has_slow_path = translate_insn(t, step->insn);
+	keep_behind(t, has_slow_path);
 }
 
 struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
@@ -403,7 +409,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 
 	if (jit->block_count == MAX_BLOCKS || jit->used + ROOM_FOR_ONE > COLD_AT ||
 	    jit->cold_used + ROOM_FOR_ONE > jit->code.size ||
-	    jit->single_count + 2 * JIT_INSNS > MAX_SINGLES ||
+	    jit->single_count + 3 * JIT_INSNS > MAX_SINGLES ||
 	    jit->link_count + ARRAY_LEN(t.stub) > MAX_LINKS || jit->identity_count == MAX_IDENTITIES)
 		return no_room(c);
 	t.block = &jit->blocks[jit->block_count];
@@ -417,9 +423,13 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 			return no_room(c);
 	}
 	t.e = emitter_at(jit, jit->used);
-	translate_parts(&t);
+	list_steps(&t);
+	emit_entry(&t);
+	for (unsigned k = 0; k < t.step_count; k++)
+		translate_step(&t, k);
 	hot = t.e;
 	t.e = emitter_at(jit, jit->cold_used);
+	keep_emit_copies(&t);
 	exits_emit(&t);
 	emit_slow_paths(&t);
 	emit_leaving(&t);
