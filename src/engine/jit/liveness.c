@@ -51,12 +51,13 @@ uint16_t flags_needed(const struct insn *i, const struct op_info *info)
 	return only_leaves_flags(i, info) ? 0 : info->flags_read & ALL_FLAGS;
 }
 
-/* SWAPGS, STAC, CLAC, CLI, STI, CLD, RDTSC: no handler of theirs looks at status flags. */
+/* SWAPGS, STAC, CLAC, CLI, STI, CLD, RDTSC, RDPKRU, MOV from CR: no handler of theirs looks at status flags. */
 static bool is_blind(const struct insn *i, const struct op_info *info)
 {
 	if (info->map == MAP_0F)
-		return info->opcode == 0x31 ||
-		       (info->opcode == 0x01 && (i->modrm == 0xf8 || (i->modrm & ~1) == 0xca));
+		return info->opcode == 0x31 || info->opcode == 0x20 ||
+		       (info->opcode == 0x01 &&
+			(i->modrm == 0xf8 || i->modrm == 0xee || (i->modrm & ~1) == 0xca));
 	return info->map == MAP_1 && info->opcode >= 0xfa && info->opcode <= 0xfc;
 }
 

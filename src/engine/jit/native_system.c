@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
  * Instructions on RFLAGS as a whole or on single flags, reading segment registers, FS and GS bases,
- * fences, PAUSE, RDTSC, LOOP and JRCXZ, SWAPGS, STAC and CLAC.
+ * fences, PAUSE, RDTSC, LOOP and JRCXZ, SWAPGS, STAC and CLAC, reading control registers
+ * and PKRU.
  *
  * DF and IF are in vcpu.rflags; clearing IF needs no look at events, and setting it only at those
  * that are known to wait.
@@ -10,6 +11,8 @@
  * Left to the interpreter: POPF and STD, STI at a block's end, 16-bit PUSHF, RDTSC with CR4.TSD.
  */
 #include "engine/jit/internal.h"
+
+#include "engine/fpu/fpu.h"
 
 static void clear_rflags(struct translator *t, uint32_t bits)
 {
@@ -174,6 +177,46 @@ static void set_access(struct translator *t, bool ac)
 		emit_store_imm(&t->e, 8, GS(stack_limit), 0);
 }
 
+/* CR0, CR2, CR3 and CR4. */
+static bool move_from_control(struct translator *t, const struct insn *i)
+{
+	static const size_t members[] = { offsetof(struct vcpu, cr0), 0, offsetof(struct vcpu, cr2),
+					  offsetof(struct vcpu, cr3), offsetof(struct vcpu, cr4) };
+	unsigned to;
+
+	if (t->source->mode & MODE_USER || i->reg >= ARRAY_LEN(members) || !members[i->reg])
+		return false;
+	clobber_flags(t);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(cpl), 0);
+	slow_if(t, CC_NE);
+	to = use_gpr(t, i->rm, T1, false);
+	emit_load(&t->e, t->word, to, at_gs(members[i->reg]));
+	put_gpr(t, i->rm, to);
+	return true;
+}
+
+/* [SDM 1 13.4.2] the component counts if its bit of XSTATE_BV is set; it is 0 else. */
+static void read_keys(struct translator *t)
+{
+	enum { PKRU = 9, XSTATE_BV = 512 };
+	uint8_t *in_use;
+
+	clobber_flags(t);
+	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xf7, .size = 4 }, 0, GS(cr4));
+	emit_u32(&t->e, CR4_PKE);
+	slow_if(t, CC_E);
+	emit_alu_imm(&t->e, ALU_CMP, 4, H_RCX, 0);
+	slow_if(t, CC_NE);
+	emit_load(&t->e, 4, H_RAX, GS(xsave[xsave_offset(PKRU)]));
+	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xf7, .size = 4 }, 0,
+		 GS(xsave[XSTATE_BV]));
+	emit_u32(&t->e, BIT(PKRU));
+	in_use = emit_jcc(&t->e, CC_NE);
+	emit_mov_imm(&t->e, H_RAX, 0);
+	emit_land(&t->e, in_use);
+	emit_mov_imm(&t->e, H_RDX, 0);
+}
+
 static bool group_01(struct translator *t, const struct insn *i)
 {
 	bool is_user = t->source->mode & MODE_USER;
@@ -184,6 +227,9 @@ static bool group_01(struct translator *t, const struct insn *i)
 		if (is_user)
 			return false;
 		set_access(t, i->modrm & 1);
+		return true;
+	case 0xee:
+		read_keys(t);
 		return true;
 	case 0xf8:
 		if (is_user || t->word != 8)
@@ -233,6 +279,8 @@ static bool two_bytes(struct translator *t, const struct insn *i, const struct o
 		return fence(t, i);
 	if (info->opcode == 0x01)
 		return group_01(t, i);
+	if (info->opcode == 0x20)
+		return move_from_control(t, i);
 	if (info->opcode != 0x31)
 		return false;
 	read_tsc(t);
