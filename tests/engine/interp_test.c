@@ -3,6 +3,7 @@
 #include "machine.h"
 
 #include "engine/interp/flags.h"
+#include "vm.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -311,6 +312,37 @@ static void a_breakpoint_on_a_repeated_string_is_met_once(void **state)
 	machine_free(m);
 }
 
+/* Vector instructions are interpreted while SIMD exceptions are unmasked; that needs no translation
+ * each time. */
+GUEST(unmasked_code, ".code64",
+      "movq %cr4, %rax\n orl $0x600, %eax\n movq %rax, %cr4\n movl $0x1d80, 0x20000\n"
+      "ldmxcsr 0x20000\n movl $50000, %ecx\n xorps %xmm0, %xmm0\n movl $1, %eax\n cvtsi2sd %eax, %xmm1\n"
+      "1: addsd %xmm1, %xmm0\n decl %ecx\n jnz 1b\n cvttsd2si %xmm0, %eax\n outl %eax, $0xf4\n hlt");
+
+static struct kvm *open_translator(struct err *err)
+{
+	return kvm_open_engine(&(struct vm_options){ .translator = 1 }, err);
+}
+
+static void unmasked_exceptions_do_not_translate_again(void **state)
+{
+	struct kvm *(*usual)(struct err *err) = machine_open_system;
+	struct vm_counter rows[200];
+	struct machine *m;
+	size_t count;
+
+	machine_open_system = open_translator;
+	m = machine_new();
+	machine_open_system = usual;
+	machine_start(m, LONG_64, unmasked_code, unmasked_code_end);
+	machine_expect_out(m, 0xf4, 4, 50000);
+	count = kvm_counters(m->vcpu, rows, ARRAY_LEN(rows));
+	for (size_t n = 0; n < MIN(count, ARRAY_LEN(rows)); n++)
+		if (!strcmp(rows[n].name, "blocks-translated"))
+			assert_in_range(rows[n].value, 0, 20);
+	machine_free(m);
+}
+
 /* Locked accesses across pages are still done. */
 GUEST(locked_code, ".code64",
       "movl $0x20fff, %ebx\n movw $0x1ff, (%rbx)\n lock addw $1, (%rbx)\n"
@@ -417,6 +449,7 @@ int main(void)
 		cmocka_unit_test(strings_keep_to_their_segment),
 		cmocka_unit_test(ports_are_read_in_runs),
 		cmocka_unit_test(a_breakpoint_on_a_repeated_string_is_met_once),
+		cmocka_unit_test(unmasked_exceptions_do_not_translate_again),
 		cmocka_unit_test(a_locked_access_across_pages_is_done),
 		cmocka_unit_test(protection_keys_count_at_once),
 		cmocka_unit_test(lazy_flags_are_the_manuals),

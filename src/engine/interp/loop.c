@@ -118,8 +118,9 @@ static struct jit_block *translation(struct vcpu *c, struct block *b)
 	unsigned hot = c->vm->translator > 1 ? 1 : (unsigned)HOT << b->patience;
 	struct jit_source source;
 
+	/* If it may not run now, running it would lead straight back here. */
 	if (b->translation && b->jit_epoch == c->jit_epoch && jit_matches(c, b->translation))
-		return b->translation;
+		return jit_may_run(c, b->translation) ? b->translation : NULL;
 	if (++b->heat < hot || !jit_is_translatable(c))
 		return NULL;
 	source_of(c, b, hot / 4, &source);
@@ -128,8 +129,7 @@ static struct jit_block *translation(struct vcpu *c, struct block *b)
 		b->patience++;
 	b->translation = jit_translate(c, &source);
 	b->jit_epoch = c->jit_epoch;
-	/* Not now, if MXCSR or CR0 are in the way: running it would lead straight back here. */
-	return b->translation && jit_matches(c, b->translation) ? b->translation : NULL;
+	return b->translation && jit_may_run(c, b->translation) ? b->translation : NULL;
 }
 
 /*

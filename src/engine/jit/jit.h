@@ -57,8 +57,10 @@ void jit_segments_update(struct vcpu *c);
  * next instruction's first. Returns how many. */
 unsigned jit_ways_on(const struct jit_part *part, uint32_t mode, uint64_t rips[2]);
 struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source);
-/* True if `block` is (still) what runs at c->rip. */
+/* True if `block` is (still) what is at c->rip. */
 bool jit_matches(const struct vcpu *c, const struct jit_block *block);
+/* False while MXCSR or CR0 are in the way of its vector instructions. */
+bool jit_may_run(const struct vcpu *c, const struct jit_block *block);
 /*
  * Runs it and what it leads to; c->rip is valid afterwards. Returns with a request, a stale or
  * unknown target, or a stop after an instruction. May unwind.

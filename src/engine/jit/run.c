@@ -275,10 +275,13 @@ bool jit_matches(const struct vcpu *c, const struct jit_block *block)
 	if (block->identity2 &&
 	    __atomic_load_n(block->page2_code, __ATOMIC_RELAXED) != block->stamp2)
 		return false;
-	if (block->vectors && !vectors_allow(c, block->vectors))
-		return false;
 	return block->rip == c->rip && block->mode == jit_mode(c) &&
 	       __atomic_load_n(block->page_code, __ATOMIC_RELAXED) == block->stamp;
+}
+
+bool jit_may_run(const struct vcpu *c, const struct jit_block *block)
+{
+	return !block->vectors || vectors_allow(c, block->vectors);
 }
 
 void jit_run(struct vcpu *c, struct jit_block *block)
