@@ -150,6 +150,30 @@ static void without_paging_no_flush_is_needed(void **state)
 	machine_free(m);
 }
 
+/* Data beside code, written so often that nobody is told any more; then the code, code that had not
+ * run yet, and code by a device. ADD EDX, imm8; RET is 83 C2 imm C3. */
+GUEST(beside_code, ".code32",
+      "movl $200, %ecx\n xorl %edx, %edx\n"
+      "1: incl 0x8000 + 4f - beside_code\n call 2f\n loop 1b\n movl %edx, %eax\n outl %eax, $0xf4\n"
+      "movb $0x22, 0x8002 + 2f - beside_code\n call 2f\n"
+      "movl $0xc333c283, 0x8000 + 3f - beside_code\n call 3f\n movl %edx, %eax\n outl %eax, $0xf4\n"
+      "call 3f\n movl %edx, %eax\n outl %eax, $0xf4\n hlt\n"
+      "4: .long 0\n 2: addl $0x11, %edx\n ret\n 3: .long 0");
+
+static void code_beside_data_may_change(void **state)
+{
+	struct machine *m = machine_new();
+	size_t last = CODE_AT + (size_t)(beside_code_end - beside_code) - 4;
+
+	machine_start(m, PROTECTED_32, beside_code, beside_code_end);
+	machine_expect_out(m, 0xf4, 4, 200 * 0x11);
+	machine_expect_out(m, 0xf4, 4, 200 * 0x11 + 0x22 + 0x33);
+	m->memory[last + 2] = 0x44;
+	m->memory[last - 8] = 0x55; /* data */
+	machine_expect_out(m, 0xf4, 4, 200 * 0x11 + 0x22 + 0x33 + 0x44);
+	machine_free(m);
+}
+
 /* Real mode: vector 13 or 6 is reached with the address of the culprit on the stack. */
 static void expect_vector(const uint8_t *code, const uint8_t *end, unsigned vector, uint16_t ip)
 {
@@ -442,6 +466,7 @@ int main(void)
 		cmocka_unit_test(many_names_of_a_page_are_all_known),
 		cmocka_unit_test(what_a_device_wrote_runs_after_a_flush),
 		cmocka_unit_test(without_paging_no_flush_is_needed),
+		cmocka_unit_test(code_beside_data_may_change),
 		cmocka_unit_test(encodings_at_the_edge_fault),
 		cmocka_unit_test(code_beyond_the_limit_faults),
 		cmocka_unit_test(string_instructions_repeat),

@@ -216,6 +216,56 @@ static void page_refresh(struct vcpu *c, struct code_page *page, const uint8_t *
 	page->epoch = epoch;
 	page->stamp = mmu_watch_code(c, page->gpa, page->number); /* may unwind */
 	memcpy(page->copy, host, PAGE_BYTES);
+	memset(page->marked, 0, sizeof(page->marked));
+	page->refreshes++;
+}
+
+static bool is_marked(const struct code_page *page, unsigned offset)
+{
+	return page->marked[offset / 64] >> offset % 64 & 1;
+}
+
+static void mark(struct code_page *page, unsigned offset, unsigned count)
+{
+	for (; count--; offset++)
+		page->marked[offset / 64] |= BIT(offset % 64);
+}
+
+/* Before `count` bytes are decoded, as far as they are in the page: the copy has them as they are. */
+static void page_take(struct code_page *page, unsigned offset, unsigned count)
+{
+	for (; count-- && offset < PAGE_BYTES; offset++)
+		if (!is_marked(page, offset))
+			page->copy[offset] = page->host[offset];
+}
+
+static bool marked_bytes_differ(const struct code_page *page)
+{
+	if (!memcmp(page->copy, page->host, PAGE_BYTES))
+		return false;
+	for (unsigned offset = 0; offset < PAGE_BYTES; offset++)
+		if (is_marked(page, offset) && page->copy[offset] != page->host[offset])
+			return true;
+	return false;
+}
+
+/*
+ * Pages that are written beside their code over and over stay as they are, if it is one vCPU that
+ * writes and runs: a write between marked bytes is let through, but not made easy for the next one.
+ * After many the page is taken for one of data, until code in it runs again.
+ */
+bool interp_needs_to_know(struct vcpu *c, gpa_t gpa, unsigned bytes)
+{
+	enum { REFRESHES = 4, QUIET_WRITES = 1 << 20 };
+	struct code_page *page = page_find(c->blocks, gpa & PAGE_MASK);
+	unsigned offset = gpa & ~PAGE_MASK;
+
+	if (!page || page->refreshes < REFRESHES || page->quiet_writes++ >= QUIET_WRITES)
+		return true;
+	for (; bytes-- && offset < PAGE_BYTES; offset++)
+		if (is_marked(page, offset))
+			return true;
+	return false;
 }
 
 /* The code page behind a linear address, checked in this epoch. */
@@ -244,12 +294,15 @@ static struct code_page *page_at(struct vcpu *c, gva_t address)
 		page = page_add(cache, gpa);
 		page->number = number;
 		page->stamp = 0;
+		page->refreshes = 0;
 	}
+	page->host = host;
+	page->quiet_writes = 0;
 	/* Even: nobody watches the page, or this record is new. */
 	if (!(page->stamp & 1) || __atomic_load_n(number, __ATOMIC_ACQUIRE) != page->stamp) {
 		page_refresh(c, page, host, epoch);
 	} else if (page->epoch != epoch) {
-		if (memcmp(page->copy, host, PAGE_BYTES) != 0) {
+		if (marked_bytes_differ(page)) {
 			__atomic_fetch_add(number, 1, __ATOMIC_SEQ_CST);
 			page_refresh(c, page, host, epoch);
 		}
@@ -314,14 +367,21 @@ static void block_init(struct vcpu *c, struct block *b, const struct code_page *
 		b->link[n].rip = BIT(62); /* no RIP is */
 }
 
+/* What was looked at to decode it: of what is no instruction more than it has bytes. */
+static unsigned bytes_seen(const struct block *b)
+{
+	return b->bytes + (b->insns[b->count - 1].op ? 0 : 15);
+}
+
 /* The instruction at the end of one page and the start of the next. */
-static void block_fill_crossing(struct vcpu *c, struct block *b, const struct code_page *page,
+static void block_fill_crossing(struct vcpu *c, struct block *b, struct code_page *page,
 				gva_t address)
 {
 	unsigned offset = address & ~PAGE_MASK, first = PAGE_BYTES - offset;
-	const struct code_page *second = page_at(c, (address & PAGE_MASK) + PAGE_BYTES);
+	struct code_page *second = page_at(c, (address & PAGE_MASK) + PAGE_BYTES);
 	uint8_t bytes[32];
 
+	page_take(second, 0, 16);
 	memcpy(bytes, page->copy + offset, first);
 	memcpy(bytes + first, second->copy, 16);
 	b->crosses = true;
@@ -329,6 +389,7 @@ static void block_fill_crossing(struct vcpu *c, struct block *b, const struct co
 	b->number2 = second->number;
 	b->stamp2 = second->stamp;
 	block_fill(c, b, bytes, first + 16, 1);
+	mark(second, 0, b->bytes > first ? b->bytes - first : 0);
 }
 
 /* The bytes it was decoded from, behind its instructions (not of crossing blocks). */
@@ -337,7 +398,7 @@ static uint8_t *block_source(struct block *b)
 	return (uint8_t *)&b->insns[b->count + 1];
 }
 
-static struct block *block_make(struct vcpu *c, const struct code_page *page, gva_t address)
+static struct block *block_make(struct vcpu *c, struct code_page *page, gva_t address)
 {
 	struct block_cache *cache = c->blocks;
 	struct block *b = (struct block *)(cache->arena + cache->arena_used), **bucket;
@@ -345,6 +406,7 @@ static struct block *block_make(struct vcpu *c, const struct code_page *page, gv
 	gpa_t gpa = page->gpa + offset;
 
 	block_init(c, b, page, gpa);
+	page_take(page, offset, BLOCK_BYTES + 15);
 	if (!block_fill(c, b, page->copy + offset, PAGE_BYTES - offset, block_limit(c, BLOCK_INSNS))) {
 		/* The second page's record may have to be made where b is now. */
 		(void)page_at(c, (address & PAGE_MASK) + PAGE_BYTES);
@@ -352,6 +414,7 @@ static struct block *block_make(struct vcpu *c, const struct code_page *page, gv
 		block_init(c, b, page, gpa);
 		block_fill_crossing(c, b, page, address);
 	}
+	mark(page, offset, MIN(bytes_seen(b), PAGE_BYTES - offset));
 	memcpy(block_source(b), page->copy + offset, b->crosses ? 0 : b->bytes);
 	b->code = page->copy + offset;
 	arena_take(cache, sizeof(*b) + (b->count + 1u) * sizeof(struct insn) + b->bytes);
@@ -376,17 +439,21 @@ static bool block_matches(struct vcpu *c, const struct block *b, const struct co
 }
 
 /* The page was written, but not these bytes: the block is good again. */
-static bool block_revive(struct block *b, const struct code_page *page)
+static bool block_revive(struct block *b, struct code_page *page)
 {
+	unsigned offset = b->gpa & ~PAGE_MASK;
+
+	page_take(page, offset, b->bytes);
 	if (b->crosses || b->number != page->number ||
 	    memcmp(block_source(b), page->copy + (b->gpa & ~PAGE_MASK), b->bytes) != 0)
 		return false;
+	mark(page, offset, MIN(bytes_seen(b), PAGE_BYTES - offset));
 	b->stamp = b->stamp2 = page->stamp;
 	return true;
 }
 
 /* Blocks of the same place that can never be right again are forgotten on the way. */
-static struct block *block_in_hash(struct vcpu *c, const struct code_page *page, gva_t address)
+static struct block *block_in_hash(struct vcpu *c, struct code_page *page, gva_t address)
 {
 	gpa_t gpa = page->gpa + (address & ~PAGE_MASK);
 	struct block **link = block_bucket(c->blocks, gpa, c->mode), *b;
@@ -427,7 +494,7 @@ static struct block *block_at_limit(struct vcpu *c, gva_t address)
 {
 	struct block *b = (struct block *)c->blocks->limit_insns;
 	uint32_t limit = c->seg[CS].limit;
-	const struct code_page *page;
+	struct code_page *page;
 	unsigned allowed, offset = address & ~PAGE_MASK;
 	uint8_t bytes[16];
 
@@ -439,6 +506,7 @@ static struct block *block_at_limit(struct vcpu *c, gva_t address)
 	for (unsigned n = 0; n < allowed; n++) {
 		if (offset + n == PAGE_BYTES)
 			page = page_at(c, address + n);
+		page_take(page, (offset + n) & ~PAGE_MASK, 1);
 		bytes[n] = page->copy[(offset + n) & ~PAGE_MASK];
 	}
 	if (!block_fill(c, b, bytes, allowed, 1))
@@ -462,7 +530,7 @@ static struct lookup_entry *lookup_at(struct vcpu *c, gva_t address)
 NOINLINE static struct block *block_find_slowly(struct vcpu *c, gva_t address)
 {
 	struct block_cache *cache = c->blocks;
-	const struct code_page *page;
+	struct code_page *page;
 	struct block *b;
 
 	/* A block and three pages at most before the next look. */

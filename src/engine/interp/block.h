@@ -19,6 +19,11 @@ struct code_page {
 	uint32_t *number; /* memslot.code */
 	uint32_t stamp;   /* *number while the copy is what is in memory */
 	uint64_t epoch;   /* when it was last compared */
+	const uint8_t *host;
+	unsigned refreshes, quiet_writes; /* interp_needs_to_know() */
+	/* Bytes that blocks were decoded from, a bit for each. The copy has what these were; all others
+	 * may have been written since. */
+	uint64_t marked[PAGE_BYTES / 64];
 	uint8_t copy[PAGE_BYTES];
 };
 

@@ -83,6 +83,9 @@ void interp_stop_after(struct vcpu *c);
 
 /* c->mode from segments, control registers and CPL; also selects the TLB view. */
 void mode_update(struct vcpu *c);
+/* `bytes` at a guest-physical address, in one page with decoded code, are about to be written by this
+ * vCPU, the only one: false if no block was decoded from them, and nobody has to be told. */
+bool interp_needs_to_know(struct vcpu *c, gpa_t gpa, unsigned bytes);
 /* A block here may not be whole within CS. */
 bool code_is_near_limit(const struct vcpu *c);
 

@@ -69,7 +69,7 @@ static struct block *follow(struct vcpu *c, struct block *b, struct link *l)
 
 /* Programs of 16 bits have data beside their code, which is written and not translated for long: with
  * each time more runs must come before. */
-enum { HOT = 40, MOST_PATIENCE = 10 };
+enum { HOT = 40, MOST_PATIENCE = 6 };
 
 static unsigned heat_of(const struct block *b)
 {

@@ -64,12 +64,12 @@ static void resolve(struct vcpu *c, enum tlb_view view, gva_t address, unsigned 
 	span->count = 1;
 	span->piece[0].size = first;
 	address = linear(c, address, access, as_64_bits);
-	span->piece[0].place = tlb_resolve(c, view, address, access);
+	span->piece[0].place = tlb_resolve(c, view, address, first, access);
 	if (likely(first == size))
 		return;
 	span->count = 2;
 	span->piece[1].size = size - first;
-	span->piece[1].place = tlb_resolve(c, view, behind, access);
+	span->piece[1].place = tlb_resolve(c, view, behind, size - first, access);
 }
 
 static void mmio_read_bytes(struct vcpu *c, gpa_t gpa, uint8_t *to, unsigned size)
@@ -271,8 +271,8 @@ void *mem_span(struct vcpu *c, gva_t address, enum access access, unsigned *byte
 	if (c->mode & MODE_ALIGN || mmu_watches_data(c))
 		return NULL;
 	address = linear(c, address, access, data_is_64_bits(c));
-	place = tlb_resolve(c, view_now(c), address, access);
 	*bytes = (unsigned)(PAGE_BYTES - (address & ~PAGE_MASK));
+	place = tlb_resolve(c, view_now(c), address, *bytes, access);
 	return place.host;
 }
 

@@ -32,15 +32,17 @@ struct place {
 };
 /* Translates for an access that is about to happen: may unwind with a fault. `address` is
  * canonical and truncated to the mode. */
-struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, enum access access);
+struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, unsigned bytes,
+			 enum access access);
 /* Writes to this host page are to be noticed: its write tags go. */
 void tlb_drop_writes(struct vcpu *c, const uint8_t *host);
 bool mmu_watches_data(const struct vcpu *c); /* data breakpoints are armed */
 enum tlb_view view_now(const struct vcpu *c);
 enum tlb_view view_of_system(const struct vcpu *c);
 
-/* The slot's page is about to be written by this vCPU: dirty log and decoded code are told. */
-void slot_note_write(struct vcpu *c, const struct memslot *slot, uint64_t page);
+/* Bytes of the slot's page are about to be written by this vCPU: dirty log and decoded code are told.
+ * False: there still is code beside them, each further write must be told. */
+bool slot_note_write(struct vcpu *c, const struct memslot *slot, uint64_t offset, unsigned bytes);
 /* The same for a write that may come at any time: false if each must be told. */
 bool slot_may_write(const struct memslot *slot, uint64_t page);
 /* First use of a page: does the VMM's mapping exist? Unwinds with -EFAULT from KVM_RUN if not. */

@@ -76,15 +76,22 @@ static bool code_written(struct vm *vm, uint32_t *code)
 	return true;
 }
 
-void slot_note_write(struct vcpu *c, const struct memslot *slot, uint64_t page)
+bool slot_note_write(struct vcpu *c, const struct memslot *slot, uint64_t offset, unsigned bytes)
 {
+	uint64_t page = offset / PAGE_BYTES;
+
 	if (slot->dirty)
 		bitmap_set(slot->dirty, page);
+	if (__atomic_load_n(&slot->code[page], __ATOMIC_SEQ_CST) & 1 &&
+	    __atomic_load_n(&c->vm->vcpu_count, __ATOMIC_SEQ_CST) == 1 &&
+	    !interp_needs_to_know(c, slot->base + offset, bytes))
+		return false;
 	bitmap_set(slot->written, page);
 	if (code_written(c->vm, &slot->code[page])) {
 		c->count_code_writes++;
 		interp_stop_after(c);
 	}
+	return true;
 }
 
 bool slot_may_write(const struct memslot *slot, uint64_t page)

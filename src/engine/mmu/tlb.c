@@ -483,7 +483,8 @@ static void look_up(struct vcpu *c, enum tlb_view view, gva_t address, enum acce
 	raise_page_fault(c, address, error);
 }
 
-struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, enum access access)
+struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, unsigned bytes,
+			 enum access access)
 {
 	struct tlb_entry *e = &c->space->view[view][address >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
 	uint64_t offset = address & ~PAGE_MASK, number;
@@ -505,9 +506,9 @@ struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, enum
 	/* A read makes the page writable too only if a write has nothing more to tell anybody. */
 	silent = page.dirty && slot_may_write(slot, number);
 	if (access == ACCESS_WRITE)
-		slot_note_write(c, slot, number);
+		silent = slot_note_write(c, slot, page.gpa - slot->base, bytes);
 	c->count_tlb_fills++;
-	remember(c, view, address, &page, host, access == ACCESS_WRITE || silent);
+	remember(c, view, address, &page, host, silent);
 	return (struct place){ .host = host };
 }
 

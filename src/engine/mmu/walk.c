@@ -120,7 +120,7 @@ static bool entry_set(struct vcpu *c, struct entry *e, uint64_t bits)
 
 	if (!(bits & ~old) || e->slot->flags & KVM_MEM_READONLY)
 		return true;
-	slot_note_write(c, e->slot, e->page);
+	(void)slot_note_write(c, e->slot, e->page * PAGE_BYTES, PAGE_BYTES);
 	e->value |= bits;
 	if (e->is_8_bytes)
 		done = __atomic_compare_exchange_n((uint64_t *)e->host, &old, e->value, false,
