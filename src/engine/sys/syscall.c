@@ -8,24 +8,24 @@
  */
 #include "engine/sys/far.h"
 
-static struct segment flat_segment(uint16_t selector, bool is_code, bool is_64bit)
+/* Field by field: to copy 16 bytes at a time what was just written in pieces makes hosts wait. */
+static void set_flat(struct segment *s, uint16_t selector, bool is_code, bool is_64bit)
 {
-	return (struct segment){
-		.limit = 0xffffffff,
-		.selector = selector,
-		.rights = SEG_ACCESSED | SEG_WRITE | SEG_S | SEG_PRESENT | SEG_GRANULAR |
-			  (uint32_t)(selector & 3) << SEG_DPL_SHIFT | (is_code ? SEG_CODE : 0) |
-			  (is_code && is_64bit ? SEG_LONG : SEG_BIG),
-	};
+	s->base = 0;
+	s->limit = 0xffffffff;
+	s->selector = selector;
+	s->rights = SEG_ACCESSED | SEG_WRITE | SEG_S | SEG_PRESENT | SEG_GRANULAR |
+		    (uint32_t)(selector & 3) << SEG_DPL_SHIFT | (is_code ? SEG_CODE : 0) |
+		    (is_code && is_64bit ? SEG_LONG : SEG_BIG);
 }
 
 /* CS and SS for the privilege level in their RPL. */
 static void enter_flat(struct vcpu *c, uint16_t cs, uint16_t ss, bool is_64bit)
 {
-	struct segment code = flat_segment(cs, true, is_64bit);
-
-	c->seg[SS] = flat_segment(ss, false, is_64bit);
-	code_switch(c, &code, cs & 3);
+	set_flat(&c->seg[SS], ss, false, is_64bit);
+	set_flat(&c->seg[CS], cs, true, is_64bit);
+	c->cpl = cs & 3;
+	mode_update(c);
 }
 
 static void require_syscall(struct vcpu *c)
