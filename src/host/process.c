@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,6 +121,11 @@ int process_write_pidfile(const char *path, struct err *err)
 	fprintf(file, "%d\n", (int)getpid());
 	fclose(file);
 	return 0;
+}
+
+void process_set_name(const char *name)
+{
+	prctl(PR_SET_NAME, name);
 }
 
 bool process_has_io_uring(void)

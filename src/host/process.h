@@ -22,6 +22,7 @@ struct process_signals *process_watch_signals(struct loop *loop,
 					      void *context);
 void process_unwatch_signals(struct process_signals *signals);
 int process_write_pidfile(const char *path, struct err *err);
+void process_set_name(const char *name); /* for ps; its first 15 bytes */
 bool process_has_io_uring(void);
 
 #endif

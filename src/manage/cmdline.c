@@ -308,18 +308,20 @@ static int opt_uuid(struct config *config, const char *name, const char *value, 
 static int opt_name(struct config *config, const char *name, const char *value, struct err *err)
 {
 	struct options options;
-	const char *guest;
-	bool ignored;
+	const char *guest, *process;
+	bool ignored; /* threads always have their names */
 	int error = options_parse(&options, "-name", value, "guest", err);
 
 	guest = options_get(&options, "guest");
-	options_get(&options, "process");
+	process = options_get(&options, "process");
 	if (!error)
 		error = options_bool(&options, "debug-threads", false, &ignored, err);
 	if (!error)
 		error = options_check(&options, err);
 	if (!error && guest)
 		config->pc.name = config_keep(config, strdup(guest));
+	if (!error && process)
+		config->process_name = config_keep(config, strdup(process));
 	options_free(&options);
 	return error;
 }

@@ -87,6 +87,8 @@ static int run(struct config *config)
 	process_end_cleanly(terminal_restore);
 	if (config->daemonize && process_daemonize(&ready, &err))
 		return complain(&err);
+	if (config->process_name)
+		process_set_name(config->process_name);
 	if (config->log_file && log_open(config->log_file, &err))
 		return complain(&err);
 	return build_and_run(config, ready);

@@ -32,7 +32,8 @@ struct config {
 	const char *boot_later; /* the order after the first reset */
 	const char *display, *vnc, *vga;
 	bool nodefaults, nographic, no_reboot, no_shutdown, paused, daemonize, snapshot;
-	const char *pidfile, *log_file, *watchdog_action, *load_file, *incoming;
+	const char *pidfile, *log_file, *watchdog_action, *load_file;
+	const char *process_name; /* NULL: as it was started */
 	const char *rtc_base;
 	bool perf_map, jit_dump; /* trace.h */
 	bool quits_on_panic;

@@ -235,13 +235,16 @@ def check_vnc(path, qmp):
 def check_daemon(kelvin, directory):
     pidfile = os.path.join(directory, "pid")
     command = [kelvin, "-accel", "soft", "-m", "16", "-nodefaults", "-display", "none", "-daemonize",
-               "-qmp", f"unix:{directory}/daemon,server=on,wait=off", "-pidfile", pidfile]
+               "-qmp", f"unix:{directory}/daemon,server=on,wait=off", "-pidfile", pidfile,
+               "-name", "box,process=kelvin-box,debug-threads=on"]
     done = subprocess.run(command, timeout=30, stdin=subprocess.DEVNULL)
     check(done.returncode == 0 and os.path.exists(pidfile), "-daemonize returns when all is there")
     with open(pidfile) as file:
         number = int(file.read())
     qmp = Qmp(os.path.join(directory, "daemon"))
     check(qmp.get("query-status")["running"], "the daemon runs")
+    with open(f"/proc/{number}/comm") as file:
+        check(file.read() == "kelvin-box\n", "ps shows the name it was given")
     os.kill(number, signal.SIGTERM)
     check(wait_for(lambda: not os.path.exists(pidfile), 10), "it takes its pidfile away")
 
