@@ -150,6 +150,23 @@ static void without_paging_no_flush_is_needed(void **state)
 	machine_free(m);
 }
 
+/* Jumps of 16 bits go around the end of the segment: from FE00 to 600 and back, 200 times. */
+GUEST(around_code, ".code16", "movw $200, %cx\n xorw %ax, %ax\n movw $0x600, %bx\n jmp *%bx");
+
+static void jumps_go_around_the_segment(void **state)
+{
+	static const uint8_t high[] = { 0x40, 0xe9, 0xfc, 0x07 }; /* inc %ax; jmp 0x600 */
+	static const uint8_t low[] = { 0x49, 0x74, 0x03, 0xe9, 0xfa, 0xf7, /* dec %cx; jz; jmp */
+				       0xe7, 0xf4 };                       /* out %ax, $0xf4 */
+	struct machine *m = machine_new();
+
+	memcpy(m->memory + 0xfe00, high, sizeof(high));
+	memcpy(m->memory + 0x600, low, sizeof(low));
+	machine_start(m, REAL_16, around_code, around_code_end);
+	machine_expect_out(m, 0xf4, 2, 199);
+	machine_free(m);
+}
+
 /* Data beside code, written so often that nobody is told any more; then the code, code that had not
  * run yet, and code by a device. ADD EDX, imm8; RET is 83 C2 imm C3. */
 GUEST(beside_code, ".code32",
@@ -466,6 +483,7 @@ int main(void)
 		cmocka_unit_test(many_names_of_a_page_are_all_known),
 		cmocka_unit_test(what_a_device_wrote_runs_after_a_flush),
 		cmocka_unit_test(without_paging_no_flush_is_needed),
+		cmocka_unit_test(jumps_go_around_the_segment),
 		cmocka_unit_test(code_beside_data_may_change),
 		cmocka_unit_test(encodings_at_the_edge_fault),
 		cmocka_unit_test(code_beyond_the_limit_faults),

@@ -4,7 +4,8 @@
  *
  * Blocks belong to one vCPU and are found by guest-physical address and mode; in front of that
  * stands a table by linear address, void after a flush of translations (a new epoch). A block is
- * valid while the number of its page (memslot.code) is its stamp: a write to the page changes it.
+ * valid while the number of its page (memslot.code) is its stamp: a write to the page changes it,
+ * but for some beside code (interp_needs_to_know).
  * Devices write without telling us, so a page is compared with its copy the first time it is used
  * in an epoch; without paging every interp_run() is an epoch.
  *
