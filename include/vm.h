@@ -65,6 +65,9 @@ struct vm_event {
 
 struct vm_options {
 	int translator;     /* 0: interpreter only; 1: hot code is translated; 2: all that can be */
+	/* Translated code: status flags are right wherever it can be left, also those that are never
+	 * read: docs/adr/0006. */
+	int exact_flags;
 	int vmware_backdoor; /* any privilege level may use ports 0x5658 and 0x5659 */
 	unsigned log;       /* VM_LOG_* bits */
 	/* Called on the vCPU's thread, several at once; must not call the engine. */

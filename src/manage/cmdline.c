@@ -162,7 +162,7 @@ static int opt_accel(struct config *config, const char *name, const char *value,
 {
 	struct options options;
 	bool translator = config->engine.translator, prove = true;
-	bool backdoor = config->engine.vmware_backdoor;
+	bool backdoor = config->engine.vmware_backdoor, exact = config->engine.exact_flags;
 	int error = options_parse(&options, "-accel", value, "accel", err);
 	const char *accel = options_get(&options, "accel");
 	char *list;
@@ -184,6 +184,9 @@ static int opt_accel(struct config *config, const char *name, const char *value,
 	if (!error)
 		error = options_bool(&options, "translator", translator, &translator, err);
 	config->engine.translator = translator;
+	if (!error)
+		error = options_bool(&options, "exact-flags", exact, &exact, err);
+	config->engine.exact_flags = exact;
 	if (!error)
 		error = options_bool(&options, "vmware-backdoor", backdoor, &backdoor, err);
 	config->engine.vmware_backdoor = backdoor;

@@ -27,6 +27,7 @@ struct vm *vm_new(const struct vm_options *options)
 		vm->event_context = options->context;
 	}
 	vm->translator = options ? (uint8_t)options->translator : 0;
+	vm->exact_flags = options && options->exact_flags;
 	vm->vmware_backdoor = options && options->vmware_backdoor;
 	vm->slots = port_alloc(sizeof(*vm->slots));
 	vm->ring = port_alloc_shared(PAGE_BYTES);

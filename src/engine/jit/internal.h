@@ -271,6 +271,8 @@ struct host_memory gpr_slot(unsigned guest);
 uint16_t flags_replaced(const struct insn *i, const struct op_info *info);
 uint16_t flags_needed(const struct insn *i, const struct op_info *info);
 uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t after);
+/* And wherever somebody could look at them: vm_options.exact_flags. */
+uint16_t flags_before_exactly(const struct insn *i, const struct op_info *info, uint16_t after);
 
 /* pages.c */
 unsigned page_slot(uint64_t linear, uint32_t mode);

@@ -13,8 +13,9 @@
  * (vm.h, memslot.code): who comes from another page checks that. Whoever raises the number kicks all
  * vCPUs out of translated code, so that within a page nobody has to look.
  *
- * Inexact in one way: status flags that the following code overwrites before reading may be stale
- * when a memory access or a division in between faults, or changes that very code.
+ * Inexact in one way, unless vm_options.exact_flags: status flags that the following code overwrites
+ * before reading may be stale when a memory access or a division in between faults, when it changes
+ * that very code, or when an interrupt comes. docs/adr/0006.
  */
 #ifndef ENGINE_JIT_H
 #define ENGINE_JIT_H

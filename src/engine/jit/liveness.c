@@ -61,6 +61,23 @@ static bool is_blind(const struct insn *i, const struct op_info *info)
 	return info->map == MAP_1 && info->opcode >= 0xfa && info->opcode <= 0xfc;
 }
 
+/* Its translation has a way to the interpreter, or may be left before it. */
+static bool may_leave(const struct insn *i, const struct op_info *info)
+{
+	if (vector_need(i))
+		return insn_has_memory(i);
+	if (!i->op || info->encoding == EVEX || info->flags & (OP_X87 | OP_VECTOR | OP_CPL0 | OP_SYSTEM |
+							       OP_STACK | OP_STRING | OP_ENDS_BLOCK))
+		return true;
+	return (insn_has_memory(i) && info->mem != MEM_ADDRESS) || info->mem == MEM_OPSIZE2 ||
+	       (info->map == MAP_1 && (info->opcode & 0xfe) == 0xf6 && (i->modrm >> 3 & 7) >= 6);
+}
+
+uint16_t flags_before_exactly(const struct insn *i, const struct op_info *info, uint16_t after)
+{
+	return may_leave(i, info) ? ALL_FLAGS : flags_before(i, info, after);
+}
+
 uint16_t flags_before(const struct insn *i, const struct op_info *info, uint16_t after)
 {
 	if (vector_need(i))

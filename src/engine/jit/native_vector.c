@@ -31,7 +31,8 @@ static void need_vectors(struct translator *t)
 {
 	if (t->vectors)
 		return;
-	clobber_flags(t);
+	need_flags_in_memory(t);
+	t->flags_in_host = false;
 	emit_call_run(&t->e, t->jit->vectors_load[t->block->vectors]);
 	leave_for(t, CC_B, branch_target(t, t->insn_start));
 	t->vectors = t->block->vectors;

@@ -5,6 +5,7 @@
 #include "engine/jit/internal.h"
 
 #include "base/bytes.h"
+#include "engine/vm.h"
 
 /* Flags. */
 void need_flags_in_host(struct translator *t)
@@ -350,6 +351,9 @@ static struct emitter emitter_at(const struct jit *jit, size_t offset)
 
 static void list_steps(struct translator *t)
 {
+	bool exact = t->c->vm->exact_flags;
+	uint16_t (*before)(const struct insn *i, const struct op_info *info, uint16_t after) =
+		exact ? flags_before_exactly : flags_before;
 	const struct jit_source *source = t->source;
 
 	for (unsigned p = 0; p < source->parts; p++) {
@@ -369,9 +373,11 @@ static void list_steps(struct translator *t)
 
 		step->live = is_conditional(step->insn, info) ?
 				     ALL_FLAGS :
-				     flags_before(step->insn, info, step[1].live);
+				     before(step->insn, info, step[1].live);
 		t->block->vectors = MAX(t->block->vectors, vector_need(step->insn));
 	}
+	if (exact) /* the entry is where interrupts come */
+		t->step[0].live = ALL_FLAGS;
 	t->live_before = t->step[0].live;
 }
 

@@ -87,8 +87,6 @@ static void compare_flags(struct report *r, const struct insn *i, const struct o
 
 	if (native->vector != COMPLETED) /* REP CMPS and SCAS: as before the first iteration */
 		ignored = F_RF | F_IF | F_TF | (op_info(i->op)->flags & OP_STRING ? F_STATUS : 0);
-	if (engine->flags_unknown)
-		ignored |= F_STATUS;
 	if ((native->out.rflags ^ engine->out.rflags) & ~ignored)
 		note(r, "  rflags: native %llx, engine %llx",
 		     (unsigned long long)native->out.rflags,
@@ -297,8 +295,7 @@ static bool is_judgement_call(const struct test *t, const struct insn *i,
 		return true;
 	if (native->vector == EXC_PF && (native->cr2 >> 12 == 0x7ffffffff || t->stack16) &&
 	    (engine->vector == EXC_GP || engine->vector == EXC_SS) &&
-	    (info->flags & OP_MASK_ELEMENTS ||
-	     (info->mem >= MEM_ENV && info->mem <= MEM_XSAVE)))
+	    (info->flags & OP_MASK_ELEMENTS || (info->mem >= MEM_ENV && info->mem <= MEM_XSAVE)))
 		return true;
 	/* A branch into its own bytes: the engine stops there, the CPU goes on. */
 	if (info->flags & OP_BRANCH && engine->vector == COMPLETED &&

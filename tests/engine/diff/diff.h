@@ -68,7 +68,6 @@ struct outcome {
 	uint32_t changes; /* 8-byte words of the data pages that differ from pattern and patch */
 	uint16_t word[MAX_CHANGES];
 	uint64_t value[MAX_CHANGES];
-	bool flags_unknown; /* translated code, at a fault behind other instructions: jit.h */
 };
 
 enum { BATCH = 64, GROUP = 16 };

@@ -235,7 +235,7 @@ static void arithmetic(void)
 	}
 }
 
-/* Status flags that the manual leaves open do not outlive their item. */
+/* Status flags that the manual leaves open do not live until something faults. */
 static void define_flags(void)
 {
 	put(0xc085, 2); /* TEST EAX, EAX */
@@ -593,6 +593,7 @@ static void branch(void)
 		put(0xba0f, 2);
 		put(0xf8 | (reg & 7), 1);
 		put(chance(70) ? 47 + below(17) : below(64), 1);
+		define_flags();
 		put(0x40 | reg >> 3, 1);
 		put(0xff, 1);
 		put(0xd0 | (reg & 7) | below(2) << 4, 1);

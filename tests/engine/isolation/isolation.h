@@ -59,8 +59,9 @@ struct item {
 
 struct program {
 	uint64_t seed;
-	bool user, raw; /* ring 3; random bytes */
-	uint16_t start; /* in the first page */
+	bool user, raw;  /* ring 3; random bytes */
+	bool flags_open; /* status flags at faults and interrupts are not looked at */
+	uint16_t start;  /* in the first page */
 	unsigned count;
 	struct item item[MAX_ITEMS];
 	uint64_t gpr[16], rflags;
@@ -94,7 +95,7 @@ enum kicks { NO_KICKS, KICKS_BETWEEN_BLOCKS, KICKS_BY_THREAD };
 
 struct target;
 /* `translator` as in vm_options. */
-struct target *target_new(int translator, enum kicks kicks);
+struct target *target_new(int translator, bool exact_flags, enum kicks kicks);
 void target_free(struct target *t);
 void target_run(struct target *t, const struct program *p, struct result *r);
 /* Nothing around guest memory was touched; exits with a message if it was. */

@@ -235,6 +235,7 @@ static void set_registers(struct target *t, const struct program *p)
 	__u64 *gpr[] = { &r.rax, &r.rcx, &r.rdx, &r.rbx, &r.rsp, &r.rbp, &r.rsi, &r.rdi,
 			 &r.r8,  &r.r9,  &r.r10, &r.r11, &r.r12, &r.r13, &r.r14, &r.r15 };
 	struct kvm_vcpu_events events = { 0 };
+	struct kvm_debugregs debug = { .dr6 = 0xffff0ff0, .dr7 = 0x400 };
 	struct kvm_xsave xsave = { 0 };
 	struct {
 		struct kvm_msrs head;
@@ -275,6 +276,7 @@ static void set_registers(struct target *t, const struct program *p)
 	xsave.region[128] = 7;
 	for (unsigned n = 40; n < 40 + 64; n++)
 		xsave.region[n] = (uint32_t)(p->seed * n * 2654435761u);
+	ask(t->vcpu, KVM_SET_DEBUGREGS, &debug, NULL);
 	ask(t->vcpu, KVM_SET_SREGS, &s, NULL);
 	ask(t->vcpu, KVM_SET_MSRS, &msrs, NULL);
 	ask(t->vcpu, KVM_SET_VCPU_EVENTS, &events, NULL);
@@ -337,8 +339,10 @@ static bool on_fault(struct target *t, const struct program *p, struct event_see
 	for (unsigned n = 0; n < 5; n++)
 		e->frame[n] = get64(t, frame + 8 * n);
 	e->frame[5] = has_error_code(vector) ? get64(t, frame - 8) : 0;
-	e->frame[2] &= ~(uint64_t)STATUS; /* see engine/jit/jit.h: those that are dead may be old */
-	put64(t, frame + 16, e->frame[2]);
+	if (p->flags_open) {
+		e->frame[2] &= ~(uint64_t)STATUS;
+		put64(t, frame + 16, e->frame[2]);
+	}
 	rip = e->frame[0];
 	rsp = e->frame[3];
 	if (rip == p->address[p->count] || t->cursor >= p->count)
@@ -364,7 +368,8 @@ static bool on_io(struct target *t, const struct program *p, struct result *resu
 		return true;
 	}
 	if (e->rip >= STUBS && e->rip < STUBS + 0x200) {
-		e->rflags &= ~(uint64_t)STATUS;
+		if (p->flags_open)
+			e->rflags &= ~(uint64_t)STATUS;
 		return on_fault(t, p, e, e->port);
 	}
 	return true;
@@ -466,10 +471,10 @@ static void make_memory(struct target *t)
 	ask(t->vm, KVM_SET_USER_MEMORY_REGION, &region, NULL);
 }
 
-struct target *target_new(int translator, enum kicks kicks)
+struct target *target_new(int translator, bool exact_flags, enum kicks kicks)
 {
 	struct target *t = calloc(1, sizeof(*t));
-	struct vm_options options = { .translator = translator };
+	struct vm_options options = { .translator = translator, .exact_flags = exact_flags };
 
 	if (kicks == KICKS_BETWEEN_BLOCKS)
 		options.log = VM_LOG_EXEC;

@@ -16,6 +16,7 @@ struct guest {
 	struct kvm_run *run;
 	uint8_t *memory;
 	unsigned stops;
+	bool exact;
 };
 
 enum { MOST_STOPS = 400, MISSING_A = 3, MISSING_B = 17, READ_ONLY_A = 5, READ_ONLY_B = 19 };
@@ -43,13 +44,14 @@ static void give_cpuid(struct guest *g)
 	free(cpuid);
 }
 
-struct guest *guest_new(int translator)
+struct guest *guest_new(int translator, bool exact)
 {
-	struct vm_options options = { .translator = translator };
+	struct vm_options options = { .translator = translator, .exact_flags = exact };
 	struct guest *g = calloc(1, sizeof(*g));
 	struct kvm_userspace_memory_region region = { .memory_size = GUEST_BYTES };
 	size_t bytes;
 
+	g->exact = exact;
 	g->system = vm_open(&options);
 	must(vm_ioctl(g->system, KVM_CREATE_VM, 0, &g->vm), "vm");
 	g->memory = mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -220,7 +222,9 @@ static bool resume(struct guest *g, const struct program *p, struct stop *stop)
 	if (base >= p->bytes)
 		return false;
 	/* Flags that nobody would have read may be stale at a fault: see jit/jit.h. */
-	store_le16(g->memory + flags_at, load_le16(g->memory + flags_at) & ~(uint32_t)F_STATUS);
+	if (!g->exact)
+		store_le16(g->memory + flags_at,
+			   load_le16(g->memory + flags_at) & ~(uint32_t)F_STATUS);
 	stop->regs.rip = code_at(p) + p->block[next];
 	stop->regs.rsp = p->gpr[RSP];
 	stop->regs.rflags = 2;

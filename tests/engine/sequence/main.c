@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /* sequence [--programs N | --seconds N] [--seed S] [--first N] [--cut ADDRESS]
- * [--show]: see sequence.h. Exit status 1: they differ. */
+ * [--show] [--exact]: see sequence.h. Exit status 1: they differ. */
 #include "sequence.h"
 
 #include "base/bytes.h"
@@ -54,13 +54,13 @@ static void show(const char *what, uint64_t interpreter, uint64_t translator)
 
 static void show_stops(const struct stop *a, const struct stop *b)
 {
-	static const char *const names[] = { "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rsp", "rbp",
-					     "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-					     "rip", "rflags" };
+	static const char *const names[] = { "rax", "rbx", "rcx", "rdx", "rsi", "rdi",
+					     "rsp", "rbp", "r8",  "r9",  "r10", "r11",
+					     "r12", "r13", "r14", "r15", "rip", "rflags" };
 	const uint64_t *x = (const uint64_t *)&a->regs, *y = (const uint64_t *)&b->regs;
 
-	printf("  exit %u, port or vector %llu, rip %llx\n", a->reason, (unsigned long long)a->detail,
-	       (unsigned long long)a->regs.rip);
+	printf("  exit %u, port or vector %llu, rip %llx\n", a->reason,
+	       (unsigned long long)a->detail, (unsigned long long)a->regs.rip);
 	show("result", (uint64_t)a->result, (uint64_t)b->result);
 	show("exit", a->reason, b->reason);
 	show("port or vector", a->detail, b->detail);
@@ -81,6 +81,9 @@ static bool segments_equal(const struct kvm_sregs *a, const struct kvm_sregs *b)
 	return !memcmp(&a->cs, &b->cs, 6 * sizeof(a->cs)); /* CS to SS are neighbours */
 }
 
+/* --exact: status flags are compared at faults too. */
+static bool exact;
+
 /* The program got there by itself; else flags may have been stale at a fault: see guest.c. */
 static bool is_end(const struct stop *stop)
 {
@@ -89,7 +92,7 @@ static bool is_end(const struct stop *stop)
 
 static bool stops_equal(const struct stop *a, struct stop *b)
 {
-	if (!is_end(a) && b->reason == a->reason)
+	if (!exact && !is_end(a) && b->reason == a->reason)
 		b->regs.rflags = a->regs.rflags;
 	return a->reason == b->reason && a->result == b->result && a->detail == b->detail &&
 	       !memcmp(&a->regs, &b->regs, sizeof(a->regs)) && a->sregs.cr2 == b->sregs.cr2 &&
@@ -112,7 +115,8 @@ static bool memories_equal(struct guest *a, struct guest *b, bool ended)
 
 		if (!differs)
 			continue;
-		if (((differs & ~LOW) && (differs & ~HIGH)) || (++flags > MOST_FLAGS && ended)) {
+		if (exact || ((differs & ~LOW) && (differs & ~HIGH)) ||
+		    (++flags > MOST_FLAGS && ended)) {
 			printf("  memory at %zx", n);
 			show("", x[n], y[n]);
 			return false;
@@ -181,6 +185,7 @@ int main(int argc, char **argv)
 						 { "first", required_argument, NULL, 'f' },
 						 { "cut", required_argument, NULL, 'c' },
 						 { "show", no_argument, NULL, 'd' },
+						 { "exact", no_argument, NULL, 'e' },
 						 { 0 } };
 	uint64_t programs = 3000, seed = 1, first = 0, done = 0, wrong = 0;
 	static struct program p;
@@ -201,11 +206,13 @@ int main(int argc, char **argv)
 			cut = strtoull(optarg, NULL, 16) % GUEST_BYTES;
 		else if (option == 'd')
 			shows = true;
+		else if (option == 'e')
+			exact = true;
 		else
 			return 2;
 	}
-	by_interpreter = guest_new(0);
-	by_translator = guest_new(2);
+	by_interpreter = guest_new(0, exact);
+	by_translator = guest_new(2, exact);
 	unsigned forms = forms_list(guest_vcpu(by_interpreter), NULL, true);
 	double end = now_seconds() + seconds;
 
@@ -226,9 +233,9 @@ int main(int argc, char **argv)
 			break;
 	}
 	printf("%llu programs (%llu endless), %llu stops (%llu faults), seed %llu: %llu differ\n",
-	       (unsigned long long)done, (unsigned long long)endless, (unsigned long long)compared_stops,
-	       (unsigned long long)compared_faults, (unsigned long long)seed,
-	       (unsigned long long)wrong);
+	       (unsigned long long)done, (unsigned long long)endless,
+	       (unsigned long long)compared_stops, (unsigned long long)compared_faults,
+	       (unsigned long long)seed, (unsigned long long)wrong);
 	guest_free(by_interpreter);
 	guest_free(by_translator);
 	return wrong != 0;

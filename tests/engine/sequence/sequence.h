@@ -62,7 +62,7 @@ struct stop {
 	uint8_t xsave[4096];
 	uint64_t fault_rip, fault_error;
 };
-struct guest *guest_new(int translator);
+struct guest *guest_new(int translator, bool exact); /* vm_options.exact_flags */
 struct vcpu *guest_vcpu(struct guest *g);
 uint8_t *guest_memory(struct guest *g);
 void guest_load(struct guest *g, const struct program *p);
