@@ -154,7 +154,7 @@ static void meet(int me, int n)
 static int kind;
 static void *other(void *arg)
 {
-	for (int i = 1; i <= 2000; i++) {
+	for (int i = 1; i <= 500; i++) {
 		meet(1, 3 * i);
 		if (kind == 0) {
 			atomic_store_explicit(&y, i, memory_order_relaxed);
@@ -189,7 +189,7 @@ static void order(void)
 
 		x = y = turn[0] = turn[1] = 0;
 		pthread_create(&t, 0, other, 0);
-		for (int i = 1; i <= 2000; i++) {
+		for (int i = 1; i <= 500; i++) {
 			int a = i;
 
 			meet(0, 3 * i);
