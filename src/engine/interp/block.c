@@ -218,6 +218,7 @@ static void page_refresh(struct vcpu *c, struct code_page *page, const uint8_t *
 	page->stamp = mmu_watch_code(c, page->gpa, page->number); /* may unwind */
 	memcpy(page->copy, host, PAGE_BYTES);
 	memset(page->marked, 0, sizeof(page->marked));
+	page->is_loose = false;
 	page->refreshes++;
 }
 
@@ -235,15 +236,18 @@ static void mark(struct code_page *page, unsigned offset, unsigned count)
 /* Before `count` bytes are decoded, as far as they are in the page: the copy has them as they are. */
 static void page_take(struct code_page *page, unsigned offset, unsigned count)
 {
-	for (; count-- && offset < PAGE_BYTES; offset++)
+	for (; page->is_loose && count-- && offset < PAGE_BYTES; offset++)
 		if (!is_marked(page, offset))
 			page->copy[offset] = page->host[offset];
 }
 
-static bool marked_bytes_differ(const struct code_page *page)
+/* What there is now is not what blocks were decoded from, or will be. */
+static bool page_differs(const struct code_page *page)
 {
 	if (!memcmp(page->copy, page->host, PAGE_BYTES))
 		return false;
+	if (!page->is_loose)
+		return true;
 	for (unsigned offset = 0; offset < PAGE_BYTES; offset++)
 		if (is_marked(page, offset) && page->copy[offset] != page->host[offset])
 			return true;
@@ -266,6 +270,7 @@ bool interp_needs_to_know(struct vcpu *c, gpa_t gpa, unsigned bytes)
 	for (; bytes-- && offset < PAGE_BYTES; offset++)
 		if (is_marked(page, offset))
 			return true;
+	page->is_loose = true;
 	return false;
 }
 
@@ -303,7 +308,7 @@ static struct code_page *page_at(struct vcpu *c, gva_t address)
 	if (!(page->stamp & 1) || __atomic_load_n(number, __ATOMIC_ACQUIRE) != page->stamp) {
 		page_refresh(c, page, host, epoch);
 	} else if (page->epoch != epoch) {
-		if (marked_bytes_differ(page)) {
+		if (page_differs(page)) {
 			__atomic_fetch_add(number, 1, __ATOMIC_SEQ_CST);
 			page_refresh(c, page, host, epoch);
 		}

@@ -21,8 +21,9 @@ struct code_page {
 	uint64_t epoch;   /* when it was last compared */
 	const uint8_t *host;
 	unsigned refreshes, quiet_writes; /* interp_needs_to_know() */
-	/* Bytes that blocks were decoded from, a bit for each. The copy has what these were; all others
-	 * may have been written since. */
+	/* Bytes that blocks were decoded from, a bit for each. If it is loose, the copy has only what
+	 * these were; all others may have been written since. */
+	bool is_loose;
 	uint64_t marked[PAGE_BYTES / 64];
 	uint8_t copy[PAGE_BYTES];
 };
