@@ -356,7 +356,8 @@ static inline uint32_t jit_mode(const struct vcpu *c)
 static inline void jit_key_update(struct vcpu *c)
 {
 	for (unsigned half = 0; half < 2; half++)
-		c->jit_key[half] = c->code_epoch[half] << 10 | c->mode;
+		c->jit_key[half] = c->code_epoch[half] << 26 | (uint32_t)c->code_segment << 10 |
+				   c->mode;
 }
 
 /*

@@ -22,7 +22,6 @@ void jit_count_fini(struct jit *jit)
 void jit_count_back(struct vcpu *c)
 {
 	const struct jump_entry *known = &c->jit->jump[jump_index(c->rip)];
-	uint64_t linear = linear_rip(c);
 	enum jit_way_back way = BACK_TARGET;
 
 	if (c->jit_stop)
@@ -31,9 +30,7 @@ void jit_count_back(struct vcpu *c)
 		way = BACK_LINK;
 	else if (__atomic_load_n(&c->requests, __ATOMIC_RELAXED) || c->run->immediate_exit)
 		way = BACK_REQUEST;
-	else if (known->rip == c->rip && known->mode == jit_mode(c) &&
-		 known->identity ==
-			 c->jit_pages[code_half(c, linear)][page_slot(linear, known->mode)])
+	else if (entry_is_good(c, known))
 		way = BACK_CHECK;
 	c->jit->counters.back[way]++;
 }

@@ -14,27 +14,54 @@ static struct host_memory pages_for(const struct translator *t)
 	return code_half(t->c, linear_of(t, t->rip)) ? GS(jit_pages[1]) : GS(jit_pages[0]);
 }
 
+static struct host_memory key_for(const struct translator *t)
+{
+	return code_half(t->c, linear_of(t, t->rip)) ? GS(jit_key[1]) : GS(jit_key[0]);
+}
+
 /* T0: the entry of the table of targets, T1: the target, which it still is after a miss. */
 static void jump_through_table(struct translator *t)
 {
-	uint8_t *other[2], *stale;
+	struct stale_jump *stale = &t->stale_jump[t->stale_jumps++];
+	uint8_t *other;
 
 	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, rip)));
-	other[0] = emit_jcc(&t->e, CC_NE);
-	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_register(T0, offsetof(struct jump_entry, mode)),
-			 (int32_t)t->source->mode);
-	other[1] = emit_jcc(&t->e, CC_NE);
-	emit_load(&t->e, 4, T1, at_register(T0, offsetof(struct jump_entry, slot)));
-	emit_alu(&t->e, ALU_ADD, 8, T1, pages_for(t));
-	emit_load(&t->e, 8, T1, at_register(T1, 0));
-	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, identity)));
-	stale = emit_jcc(&t->e, CC_NE);
+	other = emit_jcc(&t->e, CC_NE);
+	emit_load(&t->e, 8, T1, key_for(t));
+	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, key)));
+	stale->from = emit_jcc(&t->e, CC_NE);
 	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4,
 		 at_register(T0, offsetof(struct jump_entry, code)));
-	emit_land(&t->e, stale);
-	emit_load(&t->e, 8, T1, at_register(T0, offsetof(struct jump_entry, rip)));
-	emit_land(&t->e, other[0]);
-	emit_land(&t->e, other[1]);
+	emit_land(&t->e, other);
+	stale->miss = emit_here(&t->e);
+}
+
+/* Another address space than last time, or after a flush: the same page may be there nevertheless. */
+static void emit_stale_jumps(struct translator *t)
+{
+	for (unsigned n = 0; n < t->stale_jumps; n++) {
+		uint8_t *other[2];
+
+		emit_land(&t->e, t->stale_jump[n].from);
+		emit_load(&t->e, 8, T1, at_register(T0, offsetof(struct jump_entry, identity)));
+		emit_alu_mem_imm(&t->e, ALU_CMP, 4,
+				 at_register(T1, offsetof(struct page_identity, mode)),
+				 (int32_t)t->source->mode);
+		other[0] = emit_jcc(&t->e, CC_NE);
+		emit_load(&t->e, 4, T1, at_register(T1, offsetof(struct page_identity, slot)));
+		emit_alu(&t->e, ALU_ADD, 8, T1, pages_for(t));
+		emit_load(&t->e, 8, T1, at_register(T1, 0));
+		emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, identity)));
+		other[1] = emit_jcc(&t->e, CC_NE);
+		emit_load(&t->e, 8, T1, key_for(t));
+		emit_store(&t->e, 8, at_register(T0, offsetof(struct jump_entry, key)), T1);
+		emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4,
+			 at_register(T0, offsetof(struct jump_entry, code)));
+		emit_land(&t->e, other[0]);
+		emit_land(&t->e, other[1]);
+		emit_load(&t->e, 8, T1, at_register(T0, offsetof(struct jump_entry, rip)));
+		emit_jmp_to(&t->e, t->stale_jump[n].miss);
+	}
 }
 
 /* T1 is no canonical address: the interpreter takes the branch, which faults. T0 is overwritten. */
@@ -123,10 +150,25 @@ static struct link_stub *new_stub(struct translator *t, struct jit_link *link)
 /* To another page, which may be elsewhere next time. Flags are in memory. */
 static void exit_far(struct translator *t, uint64_t target)
 {
-	unsigned slot = 8 * page_slot(linear_of(t, target), t->source->mode);
 	struct jit_link *link = new_link(t, target, true);
 	struct link_stub *stub;
 
+	emit_load(&t->e, 8, T0, key_for(t));
+	emit_alu(&t->e, ALU_CMP, 8, T0, at_pointer(t, &link->key, T1));
+	stub = new_stub(t, link);
+	stub->stale = emit_jcc(&t->e, CC_NE);
+	stub->place = link->place = emit_jmp(&t->e);
+	stub->go = emit_here(&t->e) - 5;
+}
+
+/* As emit_stale_jumps(), for a link. */
+static void emit_stale_link(struct translator *t, const struct link_stub *stub)
+{
+	struct jit_link *link = stub->link;
+	unsigned slot = 8 * page_slot(linear_of(t, link->target), t->source->mode);
+	uint8_t *other;
+
+	emit_land(&t->e, stub->stale);
 	if (code_half(t->c, linear_of(t, t->rip))) {
 		emit_load(&t->e, 8, T0, at_gs(offsetof(struct vcpu, upper_code_pages) + slot));
 	} else {
@@ -134,9 +176,11 @@ static void exit_far(struct translator *t, uint64_t target)
 		emit_load(&t->e, 8, T0, at_register(T0, (int32_t)slot));
 	}
 	emit_alu(&t->e, ALU_CMP, 8, T0, at_pointer(t, &link->identity, T1));
-	stub = new_stub(t, link);
-	stub->stale = emit_jcc(&t->e, CC_NE);
-	stub->place = link->place = emit_jmp(&t->e);
+	other = emit_jcc(&t->e, CC_NE);
+	emit_load(&t->e, 8, T0, key_for(t));
+	emit_store(&t->e, 8, at_pointer(t, &link->key, T1), T0);
+	emit_jmp_to(&t->e, stub->go);
+	emit_land(&t->e, other);
 }
 
 static bool on_page(const struct translator *t, uint64_t target)
@@ -193,9 +237,9 @@ void exits_emit(struct translator *t)
 	for (unsigned n = 0; n < t->stubs; n++) {
 		const struct link_stub *stub = &t->stub[n];
 
-		emit_land(&t->e, stub->place); /* until it is linked */
 		if (stub->stale)
-			emit_land(&t->e, stub->stale);
+			emit_stale_link(t, stub);
+		emit_land(&t->e, stub->place); /* until it is linked */
 		if (stub->push_flags)
 			emit_save_status(&t->e, GS(jit_flags), T0);
 		if (stub->link->is_far)
@@ -205,6 +249,7 @@ void exits_emit(struct translator *t)
 		emit_mov_imm(&t->e, T0, (uintptr_t)stub->link);
 		emit_jmp_to(&t->e, t->jit->leave);
 	}
+	emit_stale_jumps(t);
 }
 
 /*

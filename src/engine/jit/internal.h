@@ -45,6 +45,7 @@ struct jit_link {
 	enum vector_level vectors; /* in the host's certainly */
 	uint32_t mode;
 	uint64_t identity;
+	uint64_t key; /* the identity was found right when vcpu.jit_key was this */
 };
 
 struct jit_block {
@@ -66,16 +67,16 @@ struct jit_block {
 
 struct jump_entry {
 	uint64_t rip;
-	uint64_t identity; /* good while this is in the page's slot */
+	uint64_t key; /* good while vcpu.jit_key is this, */
 	const uint8_t *code;
-	uint32_t slot;     /* in bytes */
-	uint32_t mode;
+	const struct page_identity *identity; /* or else while this is in the page's slot */
 };
 
 /* pages.c */
 struct page_identity {
 	uint64_t page;
 	const uint32_t *page_code;
+	uint32_t slot; /* in bytes */
 	uint32_t mode;
 	struct page_identity *chain;
 };
@@ -100,6 +101,7 @@ struct jit {
 	unsigned identity_count;
 	struct page_identity identities[MAX_IDENTITIES];
 	struct page_identity *identity_hash[CODE_PAGES];
+	struct page_identity nowhere; /* of targets that are not known */
 };
 
 static inline unsigned jump_index(uint64_t rip)
@@ -169,9 +171,13 @@ struct translator {
 	struct link_stub {
 		struct jit_link *link;
 		uint8_t *place, *stale; /* jumps that lead here */
+		const uint8_t *go;      /* of a far one: where the jump itself is */
 		bool push_flags;
 	} stub[2 * (2 * JIT_PARTS + 1)]; /* copies have their own */
 	unsigned stubs;
+	/* Jumps through the table to what may have to be looked at again: T0 is the entry. */
+	struct stale_jump { uint8_t *from; const uint8_t *miss; } stale_jump[4 * JIT_PARTS + 4];
+	unsigned stale_jumps;
 	struct far_jump {
 		uint8_t *from;
 		uint64_t target;
@@ -276,11 +282,14 @@ uint16_t flags_before_exactly(const struct insn *i, const struct op_info *info, 
 
 /* pages.c */
 unsigned page_slot(uint64_t linear, uint32_t mode);
-/* The block is what its linear address leads to now. Its page's identity; 0: no room. */
-uint64_t page_arrived(struct vcpu *c, const struct jit_block *block);
-/* 0: no room. */
-uint64_t page_identity(struct jit *jit, uint64_t linear, uint32_t mode, const uint32_t *page_code);
+/* The block is what its linear address leads to now. Its page's identity; NULL: no room. */
+const struct page_identity *page_arrived(struct vcpu *c, const struct jit_block *block);
+/* Jumps go there: the target's page is what it was when that was found. */
+bool entry_is_good(const struct vcpu *c, const struct jump_entry *e);
+/* NULL: no room. */
+const struct page_identity *page_identity(struct jit *jit, uint64_t linear, uint32_t mode, const uint32_t *page_code);
 void pages_forget(struct vcpu *c);
+void jumps_forget(struct jit *jit); /* the table of targets */
 
 /* exits.c: ends of blocks. */
 void exit_direct(struct translator *t, uint64_t target);

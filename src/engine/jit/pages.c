@@ -20,21 +20,21 @@ unsigned page_slot(uint64_t linear, uint32_t mode)
 	return page * JUMP_FACTOR >> (32 - CODE_PAGE_BITS);
 }
 
-uint64_t page_identity(struct jit *jit, uint64_t linear, uint32_t mode, const uint32_t *page_code)
+const struct page_identity *page_identity(struct jit *jit, uint64_t linear, uint32_t mode, const uint32_t *page_code)
 {
 	struct page_identity **bucket = &jit->identity_hash[page_slot(linear, mode)], *p;
 	uint64_t page = linear & PAGE_MASK;
 
 	for (p = *bucket; p; p = p->chain)
 		if (p->page == page && p->mode == mode && p->page_code == page_code)
-			return (uintptr_t)p;
+			return p;
 	if (jit->identity_count == MAX_IDENTITIES)
-		return 0;
+		return NULL;
 	p = &jit->identities[jit->identity_count++];
 	*p = (struct page_identity){ .page = page, .mode = mode, .page_code = page_code,
-				     .chain = *bucket };
+				     .slot = 8 * page_slot(linear, mode), .chain = *bucket };
 	*bucket = p;
-	return (uintptr_t)p;
+	return p;
 }
 
 static void page_is(struct vcpu *c, uint64_t linear, uint32_t mode, uint64_t identity)
@@ -46,14 +46,32 @@ static void page_is(struct vcpu *c, uint64_t linear, uint32_t mode, uint64_t ide
 		c->space->has_code_pages = true;
 }
 
-uint64_t page_arrived(struct vcpu *c, const struct jit_block *b)
+const struct page_identity *page_arrived(struct vcpu *c, const struct jit_block *b)
 {
-	uint64_t identity = page_identity(c->jit, b->linear, b->mode, b->page_code);
+	const struct page_identity *identity = page_identity(c->jit, b->linear, b->mode, b->page_code);
 
 	if (b->identity2)
 		page_is(c, b->linear + PAGE_BYTES, b->mode, b->identity2);
-	page_is(c, b->linear, b->mode, identity);
+	page_is(c, b->linear, b->mode, (uintptr_t)identity);
 	return identity;
+}
+
+bool entry_is_good(const struct vcpu *c, const struct jump_entry *e)
+{
+	unsigned half = code_half(c, linear_rip(c));
+	const uint8_t *pages = (const uint8_t *)c->jit_pages[half];
+
+	return e->rip == c->rip &&
+	       (e->key == c->jit_key[half] ||
+		(e->identity->mode == jit_mode(c) &&
+		 load_le64(pages + e->identity->slot) == (uintptr_t)e->identity));
+}
+
+void jumps_forget(struct jit *jit)
+{
+	jit->nowhere.mode = UINT32_MAX;
+	for (unsigned n = 0; n < JUMP_ENTRIES; n++)
+		jit->jump[n] = (struct jump_entry){ .identity = &jit->nowhere };
 }
 
 void pages_forget(struct vcpu *c)
@@ -62,5 +80,6 @@ void pages_forget(struct vcpu *c)
 		memset(c->spaces[n].code_pages, 0, sizeof(c->spaces[n].code_pages));
 	memset(c->upper_code_pages, 0, sizeof(c->upper_code_pages));
 	c->jit->identity_count = 0;
+	jumps_forget(c->jit);
 	memset(c->jit->identity_hash, 0, sizeof(c->jit->identity_hash));
 }

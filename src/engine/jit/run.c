@@ -26,11 +26,9 @@ static const uint8_t saved_registers[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_
 static const uint8_t *way_on(struct vcpu *c)
 {
 	const struct jump_entry *e = &c->jit->jump[jump_index(c->rip)];
-	const uint8_t *pages = (const uint8_t *)c->jit_pages[code_half(c, linear_rip(c))];
 
-	if (e->rip != c->rip || e->mode != jit_mode(c) || vcpu_is_kicked(c) || c->exit_ready ||
-	    c->raised.kind != EVENT_NONE || c->mp_state != KVM_MP_STATE_RUNNABLE ||
-	    load_le64(pages + e->slot) != e->identity)
+	if (!entry_is_good(c, e) || vcpu_is_kicked(c) || c->exit_ready ||
+	    c->raised.kind != EVENT_NONE || c->mp_state != KVM_MP_STATE_RUNNABLE)
 		return c->jit->leave_stopped;
 	c->jit_stop = false;
 	io_commit(c);
@@ -220,6 +218,7 @@ int jit_init(struct vcpu *c)
 			      .run_delta = jit->code.run - jit->code.write };
 	c->jit = jit;
 	c->jit_jump = jit->jump;
+	jumps_forget(jit);
 	emit_thunks(jit, c, &e);
 	if (e.full) {
 		jit_fini(c);
@@ -265,7 +264,6 @@ void jit_flush(struct vcpu *c)
 	jit->counters.flushes++;
 	c->jit_epoch++;
 	c->jit_link = NULL;
-	memset(jit->jump, 0, sizeof(jit->jump));
 	pages_forget(c);
 	segments_forget(c);
 }
@@ -337,7 +335,8 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 {
 	struct jit_link *link = c->jit_link;
 	struct jump_entry *e = &c->jit->jump[jump_index(block->rip)];
-	uint64_t identity = page_arrived(c, block);
+	const struct page_identity *identity = page_arrived(c, block);
+	uint64_t key = c->jit_key[code_half(c, block->linear)];
 
 	if (!identity)
 		return;
@@ -345,16 +344,17 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	    !block->identity2)
 		supersede(c->jit, e->code, block);
 	*e = (struct jump_entry){ .rip = block->rip,
-				  .identity = identity,
+				  .key = key,
 				  .code = block->entry_any,
-				  .slot = 8 * page_slot(block->linear, block->mode),
-				  .mode = block->mode };
+				  .identity = identity };
 	if (!link || link->target != block->rip || link->mode != block->mode)
 		return;
-	if (link->is_far)
-		link->identity = identity;
-	else if (link->page_code != block->page_code)
+	if (link->is_far) {
+		link->identity = (uintptr_t)identity;
+		link->key = key;
+	} else if (link->page_code != block->page_code) {
 		return;
+	}
 	aim(c->jit, link->place, entry_for(link, block));
 	c->jit_link = NULL;
 	c->jit->counters.links++;

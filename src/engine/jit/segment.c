@@ -96,6 +96,7 @@ void segments_forget(struct vcpu *c)
 	memset(c->jit->code_segment, 0, sizeof(c->jit->code_segment));
 	c->jit->code_segments = 0;
 	jit_segments_update(c);
+	jit_key_update(c);
 }
 
 /* Translated code. */

@@ -423,7 +423,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 				       .stamp = source->stamp, .page_code = source->page_code,
 				       .stamp2 = source->stamp2, .page2_code = source->page2_code };
 	if (source->crosses) {
-		t.block->identity2 = page_identity(jit, t.block->linear + PAGE_BYTES, source->mode,
+		t.block->identity2 = (uintptr_t)page_identity(jit, t.block->linear + PAGE_BYTES, source->mode,
 						   source->page2_code);
 		if (!t.block->identity2)
 			return no_room(c);
