@@ -422,7 +422,6 @@ static struct block *block_make(struct vcpu *c, struct code_page *page, gva_t ad
 	}
 	mark(page, offset, MIN(bytes_seen(b), PAGE_BYTES - offset));
 	memcpy(block_source(b), page->copy + offset, b->crosses ? 0 : b->bytes);
-	b->code = page->copy + offset;
 	arena_take(cache, sizeof(*b) + (b->count + 1u) * sizeof(struct insn) + b->bytes);
 	c->count_decoded++;
 	bucket = block_bucket(cache, gpa, b->mode);

@@ -51,7 +51,6 @@ struct block {
 	uint8_t patience;   /* times it was translated before */
 	uint32_t jit_epoch; /* `translation` is good while it is the vCPU's */
 	struct jit_block *translation;
-	const uint8_t *code; /* in the page's copy; a crossing block's is not whole */
 	struct link link[LINK_COUNT];
 	struct insn insns[]; /* `count` and one that leaves the block */
 };

@@ -4,7 +4,7 @@
  *
  * A jump within the page leads to the other block itself once that has been found (jit_arrived). One
  * to another page does too, while that page has the identity that it had then (pages.c). Everything
- * else goes through a table of recent targets.
+ * else goes through a table of recent targets. What is seldom needed of all this is out of line.
  */
 #include "engine/jit/internal.h"
 

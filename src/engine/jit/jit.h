@@ -3,11 +3,11 @@
  * The translator: hot blocks of guest code as host code, in all modes but V86 (segment.c has what is
  * neither 64-bit nor flat).
  *
- * Guest registers live in the host's (internal.h has the map; vectors.c), flags in the host's EFLAGS or, while
- * something of ours needs those, in vcpu.jit_flags. Data goes through the vCPU's TLB by an inline
- * check. Whatever is not translated, and every access that misses, is done by the interpreter's
- * handler for that one instruction. Blocks jump to each other directly; returns are the host's own,
- * indirect jumps go through a table of recent targets (exits.c).
+ * Guest registers live in the host's (address.c has the map; vectors.c), flags in the host's EFLAGS or,
+ * while something of ours needs those, in vcpu.jit_flags. Data goes through the vCPU's TLB by an inline
+ * check (address.c, keep.c). Whatever is not translated, and every access that misses, is done by the
+ * interpreter's handler for that one instruction. Blocks jump to each other directly; returns are the
+ * host's own, indirect jumps go through a table of recent targets (exits.c).
  *
  * A translation is for one linear RIP and mode, and good while its page's code number is what it was
  * (vm.h, memslot.code): who comes from another page checks that. Whoever raises the number kicks all

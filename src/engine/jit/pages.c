@@ -8,6 +8,8 @@
  * half. Slots are emptied with the epoch (interp/block.c), so that one with the right identity says
  * that a jump into that page leads to the same code as when it was linked. Processes that run the
  * same code at the same place share its translations and links.
+ *
+ * While vcpu.jit_key is what it was when that was found right, it is not looked at again.
  */
 #include "engine/jit/internal.h"
 
