@@ -2,8 +2,8 @@
 /*
  * Shifts and rotates.
  *
- * A count of 0 changes no flag, but the operand is still written. Where a flag is undefined the
- * value is what the formula for a count of 1 gives.
+ * A count of 0 changes no flag, but the operand is still written. OF, undefined for counts above 1,
+ * is that of the first step, as processors have it.
  *
  * Manual: SDM 2, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD, SHLX.
  */
@@ -63,42 +63,57 @@ static ALWAYS_INLINE bool bit(uint64_t value, unsigned n)
 	return value >> n & 1;
 }
 
+/* Of shifting by 1. */
+static ALWAYS_INLINE bool first_overflow(enum shift op, uint64_t a, unsigned bits, bool carry)
+{
+	bool top = bit(a, bits - 1);
+
+	switch (op) {
+	case ROL:
+	case RCL:
+	case SHL:
+		return top ^ bit(a, bits - 2);
+	case ROR:
+		return top ^ bit(a, 0);
+	case RCR:
+		return top ^ carry;
+	case SHR:
+		return top;
+	case SAR:
+		return false;
+	}
+	return false;
+}
+
 static ALWAYS_INLINE void rotate_flags(struct vcpu *c, enum shift op, uint64_t a, uint64_t result,
 				       unsigned count, unsigned bits, bool carry)
 {
-	bool cf, top = bit(result, bits - 1);
+	bool cf;
 
 	if (op == ROL)
 		cf = result & 1;
 	else if (op == ROR)
-		cf = top;
+		cf = bit(result, bits - 1);
 	else if (op == RCL)
 		cf = bit((uint64_t)(rotate_carry_left(a, carry, count, bits) >> bits), 0);
 	else
 		cf = bit((uint64_t)(rotate_carry_left(a, carry, bits + 1 - count, bits) >> bits), 0);
-	if (op == ROL || op == RCL)
-		flags_set_cf_of(c, cf, top ^ cf);
-	else
-		flags_set_cf_of(c, cf, top ^ bit(result, bits - 2));
+	flags_set_cf_of(c, cf, first_overflow(op, a, bits, carry));
 }
 
 static ALWAYS_INLINE void shift_flags(struct vcpu *c, enum shift op, uint64_t a, uint64_t result,
 				      unsigned count, unsigned bits)
 {
-	bool cf, of;
+	bool cf;
 
-	if (op == SHL) {
+	if (op == SHL)
 		cf = count <= bits && bit(a, bits - count);
-		of = bit(result, bits - 1) ^ cf;
-	} else if (op == SHR) {
+	else if (op == SHR)
 		cf = bit(a, count - 1);
-		of = bit(a, bits - 1);
-	} else {
+	else
 		cf = bit((uint64_t)(sign_extend(a, bits) >> (count - 1)), 0);
-		of = false;
-	}
 	flags_logic(c, result, bits);
-	flags_set_cf_of(c, cf, of);
+	flags_set_cf_of(c, cf, first_overflow(op, a, bits, false));
 }
 
 static ALWAYS_INLINE void shift(struct vcpu *c, const struct insn *i, enum shift op, unsigned size,
@@ -108,12 +123,15 @@ static ALWAYS_INLINE void shift(struct vcpu *c, const struct insn *i, enum shift
 	bool carry = flag_cf(c);
 	uint64_t a, result;
 
+	bool is_none;
+
 	count &= size == 8 ? 63 : 31;
+	is_none = !count;
 	if ((op == RCL || op == RCR) && size < 4)
 		count %= bits + 1;
 	RM_MODIFY(c, i, size, form, a, shift_result(op, a, count, bits, carry));
 	result = low_bytes(shift_result(op, a, count, bits, carry), size);
-	if (!count)
+	if (is_none)
 		return;
 	if (op < SHL)
 		rotate_flags(c, op, a, result, count, bits, carry);
