@@ -20,6 +20,7 @@ check: all
 
 # Speed, as ratios; see docs/perf.md.
 perf: all
+	@$(BUILD)/tests/perf/insns
 	@tests/perf/run $(BUILD)
 	@tests/perf/programs $(BUILD)
 	@tests/perf/parallel $(BUILD)
