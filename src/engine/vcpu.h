@@ -159,8 +159,8 @@ struct tlb_space {
 	enum { SPACE_GOOD, SPACE_STALE, SPACE_VOID } state; /* then all but global entries, or those
 							     * too, go before its next use */
 	uint64_t code_epoch; /* interp/block.c */
-	bool has_code_pages; /* some of these are not 0: jit/pages.c */
-	uint64_t code_pages[CODE_PAGES];
+	bool has_code_pages; /* some of these are set: jit/pages.c */
+	const struct page_identity *code_pages[CODE_PAGES];
 	struct tlb_list used[2]; /* [1]: entries that are or were global */
 	struct tlb_entry view[VIEW_COUNT][TLB_ENTRIES];
 };
@@ -322,8 +322,8 @@ struct vcpu {
 	uint64_t jit_flags, jit_scratch;
 	struct jump_entry *jit_jump;
 	uint64_t jit_key[2];          /* of each half of the addresses: code_epoch and mode */
-	uint64_t *jit_pages[2];       /* space->code_pages, upper_code_pages */
-	uint64_t upper_code_pages[CODE_PAGES];
+	const struct page_identity **jit_pages[2];      /* space->code_pages, upper_code_pages */
+	const struct page_identity *upper_code_pages[CODE_PAGES];
 	uint64_t jit_returns, jit_returns_end; /* translated code's part of the host stack */
 	struct jit_link *jit_link;   /* the exit last taken, if it can be linked */
 	/* For code that is not flat: which base and limit CS has, 0 if it is; and how many bytes from

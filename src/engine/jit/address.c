@@ -63,7 +63,7 @@ void slow_if(struct translator *t, enum condition cc)
 }
 
 /* Addresses. */
-static struct host_memory segment(unsigned seg, size_t offset)
+struct host_memory segment_field(unsigned seg, size_t offset)
 {
 	return at_gs(offsetof(struct vcpu, seg) + seg * sizeof(struct segment) + offset);
 }
@@ -75,9 +75,9 @@ static void check_segment(struct translator *t, unsigned seg)
 	enum { WANTED = SEG_PRESENT | SEG_S | SEG_WRITE,
 	       LOOKED_AT = WANTED | SEG_UNUSABLE | SEG_CODE | SEG_DOWN };
 
-	emit_alu_mem_imm(&t->e, ALU_CMP, 4, segment(seg, offsetof(struct segment, limit)), -1);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 4, segment_field(seg, offsetof(struct segment, limit)), -1);
 	slow_if(t, CC_NE);
-	emit_load(&t->e, 4, T1, segment(seg, offsetof(struct segment, rights)));
+	emit_load(&t->e, 4, T1, segment_field(seg, offsetof(struct segment, rights)));
 	emit_alu_imm(&t->e, ALU_AND, 4, T1, LOOKED_AT);
 	emit_alu_imm(&t->e, ALU_CMP, 4, T1, WANTED);
 	slow_if(t, CC_NE);
@@ -91,7 +91,7 @@ static void add_segment_base(struct translator *t, unsigned seg, unsigned to)
 		clobber_flags(t);
 		if (t->word == 4)
 			check_segment(t, seg);
-		emit_alu(&t->e, ALU_ADD, t->word, to, segment(seg, offsetof(struct segment, base)));
+		emit_alu(&t->e, ALU_ADD, t->word, to, segment_field(seg, offsetof(struct segment, base)));
 	}
 }
 
@@ -124,19 +124,24 @@ void guest_address(struct translator *t, const struct insn *i, unsigned to)
 	add_segment_base(t, i->seg, to);
 }
 
-uint8_t *check_tlb(struct translator *t, unsigned size, bool write)
+uint8_t *emit_tlb_look(struct emitter *e, unsigned size, bool write)
 {
 	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
-	uint8_t *miss;
 
 	_Static_assert(sizeof(struct tlb_entry) == 32, "the index below is scaled by 32");
-	emit_mov(&t->e, 4, T1, T0);
-	emit_shift(&t->e, SHIFT_SHR, 4, T1, PAGE_SHIFT - 5);
-	emit_alu_imm(&t->e, ALU_AND, 4, T1, (TLB_ENTRIES - 1) << 5);
-	emit_alu(&t->e, ALU_ADD, 8, T1, GS(tlb_now));
-	emit_alu(&t->e, ALU_SUB, 8, T0, at_register(T1, (int32_t)tag));
-	emit_alu_imm(&t->e, ALU_CMP, 8, T0, (int32_t)(PAGE_BYTES - size));
-	miss = emit_jcc(&t->e, CC_A);
+	emit_mov(e, 4, T1, T0);
+	emit_shift(e, SHIFT_SHR, 4, T1, PAGE_SHIFT - 5);
+	emit_alu_imm(e, ALU_AND, 4, T1, (TLB_ENTRIES - 1) << 5);
+	emit_alu(e, ALU_ADD, 8, T1, GS(tlb_now));
+	emit_alu(e, ALU_SUB, 8, T0, at_register(T1, (int32_t)tag));
+	emit_alu_imm(e, ALU_CMP, 8, T0, (int32_t)(PAGE_BYTES - size));
+	return emit_jcc(e, CC_A);
+}
+
+uint8_t *check_tlb(struct translator *t, unsigned size, bool write)
+{
+	uint8_t *miss = emit_tlb_look(&t->e, size, write);
+
 	emit_alu(&t->e, ALU_ADD, 8, T0, at_register(T1, offsetof(struct tlb_entry, host)));
 	return miss;
 }
@@ -154,23 +159,28 @@ void host_address_of_linear(struct translator *t, unsigned size, bool write)
 	find_in_tlb(t, size, write);
 }
 
-/* The same for up to 8 bytes on the stack, which is mostly in the page it was in last time. */
+/* T0 has an address; afterwards where it is in the page the stack was in last time. The jump is taken
+ * if that is another page, or there are less than 8 bytes. */
+static uint8_t *check_stack(struct translator *t)
+{
+	emit_alu(&t->e, ALU_SUB, 8, T0, GS(stack_page));
+	emit_alu(&t->e, ALU_CMP, 8, T0, GS(stack_limit));
+	return emit_jcc(&t->e, CC_AE);
+}
+
+/* The host address of up to 8 bytes. */
 static void find_on_stack(struct translator *t)
 {
 	struct slow_path *s = &t->slow[t->slow_count];
 
-	emit_alu(&t->e, ALU_SUB, 8, T0, GS(stack_page));
-	emit_alu(&t->e, ALU_CMP, 8, T0, GS(stack_limit));
-	s->stack_from[s->stacks] = emit_jcc(&t->e, CC_AE);
+	s->stack_from[s->stacks] = check_stack(t);
 	s->stack_resume[s->stacks++] = emit_here(&t->e);
 	emit_alu(&t->e, ALU_ADD, 8, T0, GS(stack_host));
 }
 
 void check_stack_range(struct translator *t, struct group *g)
 {
-	emit_alu(&t->e, ALU_SUB, 8, T0, GS(stack_page));
-	emit_alu(&t->e, ALU_CMP, 8, T0, GS(stack_limit));
-	g->from[g->froms++] = emit_jcc(&t->e, CC_AE);
+	g->from[g->froms++] = check_stack(t);
 	if (g->size > 8) {
 		emit_alu_imm(&t->e, ALU_CMP, 8, T0, (int32_t)(PAGE_BYTES - g->size));
 		g->from[g->froms++] = emit_jcc(&t->e, CC_A);

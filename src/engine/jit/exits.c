@@ -8,10 +8,18 @@
  */
 #include "engine/jit/internal.h"
 
-/* The identities of pages in our half of the addresses; an entry of the other half finds none. */
-static struct host_memory pages_for(const struct translator *t)
+/* The identities of pages in that half of the addresses. */
+static struct host_memory pages_around(const struct translator *t, uint64_t linear)
 {
-	return code_half(t->c, linear_of(t, t->rip)) ? GS(jit_pages[1]) : GS(jit_pages[0]);
+	return code_half(t->c, linear) ? GS(jit_pages[1]) : GS(jit_pages[0]);
+}
+
+void load_identity(struct translator *t, uint64_t linear)
+{
+	unsigned slot = 8 * page_slot(linear, t->source->mode);
+
+	emit_load(&t->e, 8, T0, pages_around(t, linear));
+	emit_load(&t->e, 8, T0, at_register(T0, (int32_t)slot));
 }
 
 static struct host_memory key_for(const struct translator *t)
@@ -49,7 +57,8 @@ static void emit_stale_jumps(struct translator *t)
 				 (int32_t)t->source->mode);
 		other[0] = emit_jcc(&t->e, CC_NE);
 		emit_load(&t->e, 4, T1, at_register(T1, offsetof(struct page_identity, slot)));
-		emit_alu(&t->e, ALU_ADD, 8, T1, pages_for(t));
+		/* One of the other half finds none. */
+		emit_alu(&t->e, ALU_ADD, 8, T1, pages_around(t, linear_of(t, t->rip)));
 		emit_load(&t->e, 8, T1, at_register(T1, 0));
 		emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, identity)));
 		other[1] = emit_jcc(&t->e, CC_NE);
@@ -64,38 +73,31 @@ static void emit_stale_jumps(struct translator *t)
 	}
 }
 
-/* T1 is no canonical address: the interpreter takes the branch, which faults. T0 is overwritten. */
-void need_canonical(struct translator *t)
+/* Holds if T1 is no address code can be at. T0 is overwritten. */
+static enum condition compare_target(struct translator *t)
 {
-	struct slow_path *s = &t->slow[t->slow_count];
-
-	clobber_flags(t);
-	if (t->segmented) {
-		s->from[s->froms++] = emit_jcc(&t->e, compare_with_limit(t));
-		return;
-	}
+	if (t->segmented)
+		return compare_with_limit(t);
 	emit_mov(&t->e, 8, T0, T1);
 	emit_shift(&t->e, SHIFT_SAR, 8, T0, 47);
 	emit_alu_imm(&t->e, ALU_ADD, 8, T0, 1);
 	emit_alu_imm(&t->e, ALU_CMP, 8, T0, 1);
-	s->from[s->froms++] = emit_jcc(&t->e, CC_A);
+	return CC_A;
+}
+
+/* T1 is no canonical address: the interpreter takes the branch, which faults. T0 is overwritten. */
+void need_canonical(struct translator *t)
+{
+	clobber_flags(t);
+	slow_if(t, compare_target(t));
 }
 
 /* After a miss: a target that is not canonical is the interpreter's, which faults at the branch. */
 static void check_canonical(struct translator *t, int32_t moved)
 {
 	struct slow_path *s = &t->slow[t->slow_count];
-	uint8_t *fine;
+	uint8_t *fine = emit_jcc(&t->e, compare_target(t) ^ 1);
 
-	if (t->segmented) {
-		fine = emit_jcc(&t->e, compare_with_limit(t) ^ 1);
-	} else {
-		emit_mov(&t->e, 8, T0, T1);
-		emit_shift(&t->e, SHIFT_SAR, 8, T0, 47);
-		emit_alu_imm(&t->e, ALU_ADD, 8, T0, 1);
-		emit_alu_imm(&t->e, ALU_CMP, 8, T0, 1);
-		fine = emit_jcc(&t->e, CC_BE);
-	}
 	move_stack(t, GUEST_RSP, -moved);
 	s->from[s->froms++] = emit_jmp(&t->e);
 	emit_land(&t->e, fine);
@@ -158,28 +160,21 @@ static void exit_far(struct translator *t, uint64_t target)
 	stub = new_stub(t, link);
 	stub->stale = emit_jcc(&t->e, CC_NE);
 	stub->place = link->place = emit_jmp(&t->e);
-	stub->go = emit_here(&t->e) - 5;
 }
 
 /* As emit_stale_jumps(), for a link. */
 static void emit_stale_link(struct translator *t, const struct link_stub *stub)
 {
 	struct jit_link *link = stub->link;
-	unsigned slot = 8 * page_slot(linear_of(t, link->target), t->source->mode);
 	uint8_t *other;
 
 	emit_land(&t->e, stub->stale);
-	if (code_half(t->c, linear_of(t, t->rip))) {
-		emit_load(&t->e, 8, T0, at_gs(offsetof(struct vcpu, upper_code_pages) + slot));
-	} else {
-		emit_load(&t->e, 8, T0, GS(jit_pages[0]));
-		emit_load(&t->e, 8, T0, at_register(T0, (int32_t)slot));
-	}
+	load_identity(t, linear_of(t, link->target));
 	emit_alu(&t->e, ALU_CMP, 8, T0, at_pointer(t, &link->identity, T1));
 	other = emit_jcc(&t->e, CC_NE);
 	emit_load(&t->e, 8, T0, key_for(t));
 	emit_store(&t->e, 8, at_pointer(t, &link->key, T1), T0);
-	emit_jmp_to(&t->e, stub->go);
+	emit_jmp_to(&t->e, link->place - 1 + t->e.run_delta); /* the jump */
 	emit_land(&t->e, other);
 }
 

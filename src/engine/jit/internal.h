@@ -44,7 +44,7 @@ struct jit_link {
 	bool is_far;  /* to another page; good while that page has this identity */
 	enum vector_level vectors; /* in the host's certainly */
 	uint32_t mode;
-	uint64_t identity;
+	const struct page_identity *identity;
 	uint64_t key; /* the identity was found right when vcpu.jit_key was this */
 };
 
@@ -52,8 +52,8 @@ struct jit_block {
 	uint64_t rip, linear;
 	uint32_t mode, stamp;
 	const uint32_t *page_code;
-	/* Of an instruction that crosses pages: the second page and what it has to be; 0 of others. */
-	uint64_t identity2;
+	/* Of an instruction that crosses pages: the second page and what it has to be; NULL of others. */
+	const struct page_identity *identity2;
 	const uint32_t *page2_code;
 	uint32_t stamp2;
 	enum vector_level vectors;  /* what it needs of the vector registers in the host's */
@@ -171,7 +171,6 @@ struct translator {
 	struct link_stub {
 		struct jit_link *link;
 		uint8_t *place, *stale; /* jumps that lead here */
-		const uint8_t *go;      /* of a far one: where the jump itself is */
 		bool push_flags;
 	} stub[2 * (2 * JIT_PARTS + 1)]; /* copies have their own */
 	unsigned stubs;
@@ -258,6 +257,8 @@ void check_address(struct translator *t, const struct insn *i, unsigned size, bo
 void check_stack_address(struct translator *t, int32_t offset, unsigned size, bool write);
 /* T0 has the linear address; afterwards the host's. The jump is taken if it is not in the TLB. */
 uint8_t *check_tlb(struct translator *t, unsigned size, bool write);
+/* Its look alone: T0 is the offset in the page then, T1 the entry. */
+uint8_t *emit_tlb_look(struct emitter *e, unsigned size, bool write);
 void check_stack_range(struct translator *t, struct group *g);
 void host_address_of_linear(struct translator *t, unsigned size, bool write); /* it is in T0 */
 /* To the slow path if the jump is taken. */
@@ -271,6 +272,7 @@ int host_of(unsigned guest); /* -1: in memory */
 unsigned use_gpr(struct translator *t, unsigned guest, unsigned temp, bool load);
 void put_gpr(struct translator *t, unsigned guest, unsigned host);
 struct host_memory gpr_slot(unsigned guest);
+struct host_memory segment_field(unsigned seg, size_t offset); /* of struct segment */
 
 /* liveness.c: status flags the instruction certainly overwrites; needs for what it does; that are
  * to be right before it if `after` are behind it. */
@@ -292,6 +294,7 @@ void pages_forget(struct vcpu *c);
 void jumps_forget(struct jit *jit); /* the table of targets */
 
 /* exits.c: ends of blocks. */
+void load_identity(struct translator *t, uint64_t linear); /* what is in the page's slot, to T0 */
 void exit_direct(struct translator *t, uint64_t target);
 void exit_if(struct translator *t, enum condition condition, uint64_t target); /* once in a block */
 void exits_emit(struct translator *t); /* what is out of line */

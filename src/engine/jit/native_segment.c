@@ -10,11 +10,6 @@
  */
 #include "engine/jit/internal.h"
 
-static struct host_memory segment(unsigned reg, size_t offset)
-{
-	return at_gs(offsetof(struct vcpu, seg) + reg * sizeof(struct segment) + offset);
-}
-
 static void load_selector(struct translator *t, struct host_memory from)
 {
 	emit_mem(&t->e, (struct encoding){ .map = 0x0f, .opcode = 0xb7, .size = 4 }, T1, from);
@@ -32,15 +27,15 @@ static void check_plain(struct translator *t, unsigned reg)
 /* The selector is in T1. */
 static void set_segment(struct translator *t, unsigned reg)
 {
-	emit_store(&t->e, 2, segment(reg, offsetof(struct segment, selector)), T1);
+	emit_store(&t->e, 2, segment_field(reg, offsetof(struct segment, selector)), T1);
 	emit_shift(&t->e, SHIFT_SHL, 4, T1, 4);
-	emit_store(&t->e, 8, segment(reg, offsetof(struct segment, base)), T1);
+	emit_store(&t->e, 8, segment_field(reg, offsetof(struct segment, base)), T1);
 }
 
 static void push_segment(struct translator *t, const struct insn *i, unsigned reg)
 {
 	check_stack_address(t, -(int32_t)i->opsize, 2, true);
-	load_selector(t, segment(reg, offsetof(struct segment, selector)));
+	load_selector(t, segment_field(reg, offsetof(struct segment, selector)));
 	emit_store(&t->e, 2, at_register(T0, 0), T1);
 	move_stack(t, GUEST_RSP, -(int32_t)i->opsize);
 }

@@ -87,11 +87,6 @@ static void read_tsc(struct translator *t)
 	emit_mov(&t->e, 4, H_RAX, H_RAX);
 }
 
-static struct host_memory segment(unsigned reg, size_t offset)
-{
-	return at_gs(offsetof(struct vcpu, seg) + reg * sizeof(struct segment) + offset);
-}
-
 static bool move_from_segment(struct translator *t, const struct insn *i)
 {
 	struct encoding load = { .map = 0x0f, .opcode = 0xb7, .size = 4 };
@@ -101,14 +96,14 @@ static bool move_from_segment(struct translator *t, const struct insn *i)
 		return false;
 	if (insn_has_memory(i)) {
 		host_address(t, i, 2, true);
-		emit_mem(&t->e, load, T1, segment(i->reg, offsetof(struct segment, selector)));
+		emit_mem(&t->e, load, T1, segment_field(i->reg, offsetof(struct segment, selector)));
 		emit_store(&t->e, 2, at_register(T0, 0), T1);
 		return true;
 	}
 	to = use_gpr(t, i->rm, T1, i->opsize == 2);
 	if (i->opsize == 2)
 		load = (struct encoding){ .map = 1, .opcode = 0x8b, .size = 2 };
-	emit_mem(&t->e, load, to, segment(i->reg, offsetof(struct segment, selector)));
+	emit_mem(&t->e, load, to, segment_field(i->reg, offsetof(struct segment, selector)));
 	put_gpr(t, i->rm, to);
 	return true;
 }
@@ -133,7 +128,7 @@ static void pause(struct translator *t)
 static bool segment_base(struct translator *t, const struct insn *i)
 {
 	unsigned n = i->modrm >> 3 & 7, reg;
-	struct host_memory base = segment(n & 1 ? GS : FS, offsetof(struct segment, base));
+	struct host_memory base = segment_field(n & 1 ? GS : FS, offsetof(struct segment, base));
 
 	if (t->word != 8)
 		return false;
@@ -155,7 +150,7 @@ static bool segment_base(struct translator *t, const struct insn *i)
 
 static void swap_gs(struct translator *t)
 {
-	struct host_memory base = segment(GS, offsetof(struct segment, base));
+	struct host_memory base = segment_field(GS, offsetof(struct segment, base));
 
 	emit_load(&t->e, 8, T0, base);
 	emit_load(&t->e, 8, T1, GS(msr.kernel_gs_base));

@@ -39,7 +39,8 @@ const struct page_identity *page_identity(struct jit *jit, uint64_t linear, uint
 	return p;
 }
 
-static void page_is(struct vcpu *c, uint64_t linear, uint32_t mode, uint64_t identity)
+static void page_is(struct vcpu *c, uint64_t linear, uint32_t mode,
+		    const struct page_identity *identity)
 {
 	unsigned half = code_half(c, linear);
 
@@ -54,7 +55,7 @@ const struct page_identity *page_arrived(struct vcpu *c, const struct jit_block 
 
 	if (b->identity2)
 		page_is(c, b->linear + PAGE_BYTES, b->mode, b->identity2);
-	page_is(c, b->linear, b->mode, (uintptr_t)identity);
+	page_is(c, b->linear, b->mode, identity);
 	return identity;
 }
 

@@ -131,13 +131,7 @@ static const uint8_t *emit_stack_thunk(struct emitter *e)
 	uint8_t *miss;
 
 	emit_alu(e, ALU_ADD, 8, T0, GS(stack_page));
-	emit_mov(e, 4, T1, T0);
-	emit_shift(e, SHIFT_SHR, 4, T1, PAGE_SHIFT - 5);
-	emit_alu_imm(e, ALU_AND, 4, T1, (TLB_ENTRIES - 1) << 5);
-	emit_alu(e, ALU_ADD, 8, T1, GS(tlb_now));
-	emit_alu(e, ALU_SUB, 8, T0, at_register(T1, offsetof(struct tlb_entry, write)));
-	emit_alu_imm(e, ALU_CMP, 8, T0, PAGE_BYTES - 8);
-	miss = emit_jcc(e, CC_A);
+	miss = emit_tlb_look(e, 8, true);
 	emit_push(e, at_register(T1, offsetof(struct tlb_entry, write)));
 	emit_pop(e, GS(stack_page));
 	emit_push(e, at_register(T1, offsetof(struct tlb_entry, host)));
@@ -350,7 +344,7 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	if (!link || link->target != block->rip || link->mode != block->mode)
 		return;
 	if (link->is_far) {
-		link->identity = (uintptr_t)identity;
+		link->identity = identity;
 		link->key = key;
 	} else if (link->page_code != block->page_code) {
 		return;

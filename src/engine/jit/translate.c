@@ -152,11 +152,8 @@ void leave_for(struct translator *t, enum condition condition, uint64_t rip)
 static void check_second_page(struct translator *t)
 {
 	const struct jit_block *b = t->block;
-	uint64_t second = b->linear + PAGE_BYTES;
-	unsigned slot = 8 * page_slot(second, b->mode);
 
-	emit_load(&t->e, 8, T0, code_half(t->c, second) ? GS(jit_pages[1]) : GS(jit_pages[0]));
-	emit_load(&t->e, 8, T0, at_register(T0, (int32_t)slot));
+	load_identity(t, b->linear + PAGE_BYTES);
 	emit_alu(&t->e, ALU_CMP, 8, T0, at_pointer(t, &b->identity2, T1));
 	leave_unless(t, CC_NE);
 	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, b->page_code, T0), (int32_t)b->stamp);
@@ -423,7 +420,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 				       .stamp = source->stamp, .page_code = source->page_code,
 				       .stamp2 = source->stamp2, .page2_code = source->page2_code };
 	if (source->crosses) {
-		t.block->identity2 = (uintptr_t)page_identity(jit, t.block->linear + PAGE_BYTES, source->mode,
+		t.block->identity2 = page_identity(jit, t.block->linear + PAGE_BYTES, source->mode,
 						   source->page2_code);
 		if (!t.block->identity2)
 			return no_room(c);
