@@ -9,7 +9,8 @@
  * A PIC that is a device hands its vector over by KVM_INTERRUPT when the last KVM_RUN said that the
  * guest can take it. What is handed over must get into the guest: the KVM_RUN that follows is
  * shielded from immediate_exit against the first kick, which only signals (kickers kick again after
- * a while), and ends when the next interrupt may come.
+ * a while), and ends when the next interrupt may come. A halted vCPU is woken beforehand: the signal
+ * would end its KVM_RUN before it has taken the vector from where no ioctl sees it.
  */
 #include "core/internal.h"
 
@@ -149,6 +150,7 @@ static void handle_exit(struct vcpu *vcpu)
 static void offer_interrupt(struct vcpu *vcpu)
 {
 	struct board *board = vcpu->board;
+	struct kvm_mp_state awake = { .mp_state = KVM_MP_STATE_RUNNABLE };
 	struct kvm_interrupt interrupt;
 	int vector = -1;
 
@@ -163,7 +165,8 @@ static void offer_interrupt(struct vcpu *vcpu)
 		interrupt.irq = (uint32_t)vector;
 		vcpu->run->ready_for_interrupt_injection = 0;
 		__atomic_store_n(&vcpu->shielded, true, __ATOMIC_SEQ_CST);
-		if (kvm_ioctl(vcpu->kvm, KVM_INTERRUPT, &interrupt) < 0)
+		if (kvm_ioctl(vcpu->kvm, KVM_SET_MP_STATE, &awake) < 0 ||
+		    kvm_ioctl(vcpu->kvm, KVM_INTERRUPT, &interrupt) < 0)
 			log_line("vCPU %u did not take interrupt %d", vcpu->index, vector);
 	}
 	board_unlock(board);

@@ -3,6 +3,8 @@
 #include "machine.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -20,6 +22,8 @@ GUEST(wait_code, ".code64",
 /* An interrupt of the VMM's own PIC: no EOI here. */
 GUEST(pic_code, ".code64", "outb %al, $0xf1\n sti\n hlt\n movb $1, %al\n outb %al, $0xf2\n hlt\n"
 			   ".balign 64\n movb $0x78, %al\n outb %al, $0xf4\n iretq");
+GUEST(real_code, ".code16", "outb %al, $0xf1\n 1: sti\n hlt\n jmp 1b\n"
+			    ".balign 64\n outb %al, $0xf4\n iretw");
 
 static struct machine *split_machine(void)
 {
@@ -131,6 +135,58 @@ static void a_halted_guest_opens_the_window_for_the_pic(void **state)
 	machine_free(m);
 }
 
+static void handler(int number)
+{
+}
+
+/* One that ends the next KVM_RUN. */
+static void let_a_signal_wait(struct machine *m)
+{
+	union {
+		struct kvm_signal_mask head;
+		uint8_t bytes[sizeof(struct kvm_signal_mask) + 8];
+	} none = { .head.len = 8 };
+	sigset_t blocked;
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGUSR1);
+	sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = handler }, NULL);
+	pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+	machine_ioctl(m->vcpu, KVM_SET_SIGNAL_MASK, &none);
+	pthread_kill(pthread_self(), SIGUSR1);
+}
+
+/* What src/core/vcpu.c builds on: with a vCPU that was woken first, KVM_RUN cannot end between the
+ * acknowledge and the vCPU's state. */
+static void a_vector_that_meets_a_signal_is_not_hidden(void **state)
+{
+	struct machine *m = split_machine();
+	struct kvm_mp_state awake = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	struct kvm_vcpu_events events = { 0 };
+	uint16_t vector[2] = { CODE_AT + 64, 0 };
+
+	machine_start(m, REAL_16, real_code, real_code_end);
+	memcpy(m->memory + VECTOR * sizeof(vector), vector, sizeof(vector));
+	machine_expect_out(m, 0xf1, 1, 0);
+	m->run->request_interrupt_window = 1;
+	assert_int_equal(machine_run(m), KVM_EXIT_IRQ_WINDOW_OPEN);
+	m->run->request_interrupt_window = 0;
+	machine_ioctl(m->vcpu, KVM_SET_MP_STATE, &awake);
+	machine_ioctl(m->vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){ .irq = VECTOR });
+	let_a_signal_wait(m);
+	if (kvm_ioctl(m->vcpu, KVM_RUN, NULL) == -EINTR && machine_regs(m).rip < CODE_AT + 64) {
+		machine_ioctl(m->vcpu, KVM_GET_VCPU_EVENTS, &events);
+		assert_true(events.interrupt.injected);
+		assert_int_equal(events.interrupt.nr, VECTOR);
+	}
+	machine_free(m);
+}
+
+static struct kvm *open_host(struct err *err)
+{
+	return kvm_open_host("/dev/kvm", err);
+}
+
 static struct kvm *open_engine(struct err *err)
 {
 	return kvm_open_engine(NULL, err);
@@ -145,8 +201,21 @@ int main(void)
 		cmocka_unit_test(an_eventfd_is_a_line),
 		cmocka_unit_test(the_vmm_hears_of_eois_of_its_level_lines),
 		cmocka_unit_test(a_halted_guest_opens_the_window_for_the_pic),
+		cmocka_unit_test(a_vector_that_meets_a_signal_is_not_hidden),
 	};
+	const struct CMUnitTest host_tests[] = { /* what a KVM that only emulates can do too */
+		cmocka_unit_test(a_vector_that_meets_a_signal_is_not_hidden),
+	};
+	struct err err = { 0 };
+	struct kvm *host = open_host(&err);
+	int failures;
 
 	machine_open_system = open_engine;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failures = cmocka_run_group_tests_name("engine", tests, NULL, NULL);
+	if (host) {
+		machine_open_system = open_host;
+		failures += cmocka_run_group_tests_name("host", host_tests, NULL, NULL);
+		kvm_close(host);
+	}
+	return failures;
 }

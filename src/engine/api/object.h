@@ -78,6 +78,8 @@ void vcpu_state_changed(struct vcpu *c);
 
 /* run.c */
 int vcpu_run(struct vcpu *c);
+/* Would KVM_INTERRUPT find it able to take one? */
+bool vcpu_ready_for_interrupt(const struct vcpu *c);
 void run_on_signal_timer(void *vcpu);
 
 /* A variable-length array behind a header in the VMM's memory. */

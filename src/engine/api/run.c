@@ -179,7 +179,7 @@ static void deliver_events(struct vcpu *c)
 	}
 }
 
-static bool ready_for_interrupt(struct vcpu *c)
+bool vcpu_ready_for_interrupt(const struct vcpu *c)
 {
 	return !c->user_interrupt_queued && c->injected.kind == EVENT_NONE &&
 	       c->raised.kind == EVENT_NONE && interrupts_allowed(c) && lapic_accepts_pic(c);
@@ -210,7 +210,8 @@ static bool is_awake(struct vcpu *c)
 /* Is it the moment that the VMM's interrupt controller asked for? Then KVM_RUN returns. */
 static bool exit_window_open(struct vcpu *c)
 {
-	if (!c->run->request_interrupt_window || has_full_irqchip(c) || !ready_for_interrupt(c))
+	if (!c->run->request_interrupt_window || has_full_irqchip(c) ||
+	    !vcpu_ready_for_interrupt(c))
 		return false;
 	c->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 	c->exit_ready = true;
@@ -323,7 +324,7 @@ static void give_run_state(struct vcpu *c)
 	run->flags = 0;
 	run->cr8 = cr8_read(c);
 	run->apic_base = lapic_base_get(c);
-	run->ready_for_interrupt_injection = has_full_irqchip(c) || ready_for_interrupt(c);
+	run->ready_for_interrupt_injection = has_full_irqchip(c) || vcpu_ready_for_interrupt(c);
 	if (run->kvm_valid_regs & KVM_SYNC_X86_REGS)
 		regs_get(c, &run->s.regs.regs);
 	if (run->kvm_valid_regs & KVM_SYNC_X86_SREGS)

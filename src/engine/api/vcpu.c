@@ -158,8 +158,13 @@ long vcpu_interrupt(struct vcpu *c, const struct call *call, void *data)
 		return -ENXIO;
 	if (c->vm->irqchip && c->user_interrupt_queued)
 		return -EEXIST;
-	c->user_interrupt = (uint8_t)interrupt->irq;
-	c->user_interrupt_queued = true;
+	if (vcpu_ready_for_interrupt(c)) { /* and at once part of the state */
+		c->injected = (struct event){ .kind = EVENT_INTERRUPT,
+					      .vector = (uint8_t)interrupt->irq };
+	} else {
+		c->user_interrupt = (uint8_t)interrupt->irq;
+		c->user_interrupt_queued = true;
+	}
 	vcpu_request(c, REQUEST_EVENT);
 	return 0;
 }
