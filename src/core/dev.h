@@ -213,6 +213,7 @@ struct ram;
 struct ram *ram_new(struct dev *dev, const char *name, uint64_t bytes, struct err *err);
 void *ram_host(struct ram *ram);
 uint64_t ram_size(const struct ram *ram);
+void ram_clear(struct ram *ram); /* all zeros; the host has its pages back */
 /* Shows `bytes` of it at gpa, from `offset`; several times at once is fine. */
 /* Where mappings overlap, the later one is seen; BARs lie below everything else. */
 int ram_map(struct ram *ram, uint64_t offset, uint64_t gpa, uint64_t bytes, bool read_only,

@@ -317,6 +317,12 @@ uint64_t ram_size(const struct ram *ram)
 	return ram->memory.bytes;
 }
 
+void ram_clear(struct ram *ram)
+{
+	shared_memory_clear(&ram->memory);
+	mark(ram, 0, ram->memory.bytes);
+}
+
 void ram_free(struct ram *ram)
 {
 	struct board *board = ram->board;

@@ -271,6 +271,25 @@ static void write_modes_do_what_the_manual_says(void **state)
 	rig_free(rig);
 }
 
+static void a_reset_clears_video_memory(void **state)
+{
+	struct rig *rig = with_card();
+
+	(void)state;
+	graphics_mode(rig, 0x12);
+	rig_write(rig, WINDOW, 1, 0xff);
+	set(rig, 0x3ce, 4, 0);
+	assert_int_equal(rig_read(rig, WINDOW, 1), 0xff);
+	rig_reset(rig);
+	rig_out(rig, 0x3c2, 1, 0x67);
+	graphics_mode(rig, 0x12);
+	for (unsigned plane = 0; plane < 4; plane++) {
+		set(rig, 0x3ce, 4, plane);
+		assert_int_equal(rig_read(rig, WINDOW, 1), 0);
+	}
+	rig_free(rig);
+}
+
 static void mode_13_is_linear_and_mode_x_is_not(void **state)
 {
 	struct rig *rig = with_card();
@@ -477,6 +496,7 @@ int main(void)
 		cmocka_unit_test(the_start_address_scrolls),
 		cmocka_unit_test(planes_make_sixteen_colours),
 		cmocka_unit_test(write_modes_do_what_the_manual_says),
+		cmocka_unit_test(a_reset_clears_video_memory),
 		cmocka_unit_test(mode_13_is_linear_and_mode_x_is_not),
 		cmocka_unit_test(cga_interleaves_lines),
 		cmocka_unit_test(the_line_compare_splits_the_screen),

@@ -502,7 +502,7 @@ void vga_reset(struct vga *vga)
 	vga->latch = 0;
 	vga->vbe_index = 0;
 	vga->vbe[VBE_ID] = 0xb0c5;
-	memset(vga->vram, 0, vga->vram_bytes);
+	ram_clear(vga->ram);
 	memset(&vga->shape, 0, sizeof(vga->shape));
 	vga->is_changed = vga->style_changed = true;
 	vga_update_window(vga);
