@@ -3,7 +3,7 @@
  * Disks from the command line: see drives.h.
  *
  * Not modelled: if=scsi, if=pflash and if=sd (an error says so); -blockdev nodes stacked more than a
- * format over a file.
+ * format over a file; stopping the machine at a disk's error, or ignoring it (werror=, rerror=).
  */
 #include "manage/drives.h"
 
@@ -65,10 +65,21 @@ static int read_id(struct drive *drive, const char *id, struct err *err)
 	return 0;
 }
 
+/* Errors are always the guest's to handle. */
+static int read_on_error(struct options *options, const char *key, struct err *err)
+{
+	const char *action = options_get(options, key);
+
+	return action && strcmp(action, "report")
+		       ? fail(err, ENOTSUP,
+			      "-drive: %s=%s is not supported: errors are reported to the guest (report)",
+			      key, action)
+		       : 0;
+}
+
 static int read_drive(struct options *options, struct drive *drive, struct err *err)
 {
-	static const char *const accepted[] = { "aio", "discard", "detect-zeroes", "rerror",
-						"werror", "copy-on-read" };
+	static const char *const accepted[] = { "aio", "discard", "detect-zeroes", "copy-on-read" };
 	const char *bus, *id;
 	uint64_t unit;
 	int error;
@@ -86,6 +97,10 @@ static int read_drive(struct options *options, struct drive *drive, struct err *
 		error = read_media(options, drive, err);
 	if (!error)
 		error = read_cache(options, drive, err);
+	if (!error)
+		error = read_on_error(options, "werror", err);
+	if (!error)
+		error = read_on_error(options, "rerror", err);
 	bus = options_get(options, "bus");
 	drive->has_index = options_get(options, "index") || options_get(options, "unit");
 	if (!error)

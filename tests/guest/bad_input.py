@@ -104,6 +104,11 @@ def cases(f):
     yield ["-drive", "file=" + f["disk"] + ",cache=frob"], "frob"
     yield ["-drive", "file=" + f["disk"] + ",media=frob"], "frob"
     yield ["-drive", "file=" + f["disk"] + ",frob=1"], "frob"
+    yield ["-drive", "file=" + f["disk"] + ",werror=stop"], "werror=stop"
+    yield ["-drive", "file=" + f["disk"] + ",rerror=ignore"], "rerror=ignore"
+    yield ["-drive", "if=none,id=d,werror=report,rerror=report"], "file"
+    yield ["-device", "virtio-blk-pci,werror=stop"], "werror"
+    yield ["-device", "ide-hd,rerror=ignore"], "rerror"
     yield ["-drive", "if=none,id=d"], "file"
     yield ["-hda", f["disk"], "-drive", "index=0,file=" + f["disk"]], "0"
     yield ["-drive", "format=qcow2,file=" + f["qcow2"]], f["qcow2"]
