@@ -261,6 +261,15 @@ void keep_power_on_state(struct board *board)
 		log_line("reset will not work: %s", err.text);
 }
 
+void board_make_threads(struct board *board)
+{
+	board_lock(board);
+	for (unsigned i = 0; i < board->vcpu_count; i++)
+		if (!board->vcpus[i].thread)
+			vcpu_start_thread(&board->vcpus[i]);
+	board_unlock(board);
+}
+
 void board_start(struct board *board)
 {
 	board_lock(board);
@@ -273,9 +282,7 @@ void board_start(struct board *board)
 	board->held = board->asleep;
 	board->state = BOARD_STATE_RUNNING;
 	timers_clock_started(board);
-	for (unsigned i = 0; i < board->vcpu_count; i++)
-		if (!board->vcpus[i].thread)
-			vcpu_start_thread(&board->vcpus[i]);
+	board_make_threads(board);
 	cond_wake_all(&board->wake);
 	chardevs_room(board);
 	netdevs_poll(board);

@@ -93,7 +93,8 @@ void board_unlock(struct board *board);
 /* Life. */
 enum board_state { BOARD_STATE_PRELAUNCH, BOARD_STATE_RUNNING, BOARD_STATE_PAUSED,
 		   BOARD_STATE_SHUTDOWN, BOARD_STATE_PANICKED, BOARD_STATE_FAILED };
-void board_start(struct board *board); /* creates vCPU threads on first use */
+void board_make_threads(struct board *board); /* of the vCPUs, to wait for the start */
+void board_start(struct board *board);        /* makes them, if there are none yet */
 void board_stop(struct board *board);  /* returns when no vCPU runs */
 void board_reset(struct board *board); /* all devices, then vCPUs; the caller stopped it */
 void board_reset_waking(struct board *board); /* the same, ends sleep: RAM stays */

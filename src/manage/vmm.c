@@ -210,6 +210,7 @@ int vmm_build(struct vmm *vmm, struct config *config, struct err *err)
 
 int vmm_run(struct vmm *vmm)
 {
+	board_make_threads(vmm->board); /* with -S too: management pins them before it starts them */
 	if (!vmm->config->paused)
 		board_start(vmm->board);
 	return loop_run(vmm->loop);

@@ -136,6 +136,9 @@ def first_machine(kelvin, directory):
 
 def second_machine(kelvin, directory, snapshot, seen, registers):
     with Machine(kelvin, directory, "-S") as machine:
+        threads = os.listdir(f"/proc/{machine.vmm.pid}/task")
+        check([str(cpu["thread-id"]) in threads for cpu in machine.qmp.get("query-cpus-fast")]
+              == [True], "a vCPU that waits for its start has a thread")
         machine.qmp.get("x-loadvm", filename=snapshot)
         check(machine.qmp.human("info registers") == registers, "loadvm restores the registers")
         check(screen_of(machine, directory) == seen, "loadvm restores the screen")
