@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 BASE = ["-accel", "soft", "-nodefaults", "-display", "none"]
-TIMEOUT = 20
+TIMEOUT = 60  # a busy machine is slow
 
 
 def write(path, content):
@@ -81,7 +81,6 @@ def cases(f):
     yield ["-chardev", "file,id=c"], "path"
     yield ["-chardev", "file,id=c,path=" + f["nowhere"]], f["nowhere"]
     yield ["-chardev", "socket,id=c,path=" + f["missing"]], f["missing"]
-    yield ["-chardev", "socket,id=c,host=localhost,port=1"], "localhost"
     yield ["-chardev", "null,id=c", "-chardev", "null,id=c"], "\"c\""
     yield ["-serial", "frob"], "frob"
     yield ["-serial", "chardev:none"], "none"
@@ -190,11 +189,14 @@ def check(kelvin, arguments, expected):
 def main():
     kelvin = sys.argv[1]
     failed = count = 0
-    with tempfile.TemporaryDirectory() as directory, socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+    with (tempfile.TemporaryDirectory() as directory, socket.socket() as taken,
+          socket.socket() as silent):
+        for link in (taken, silent):
+            link.bind(("127.0.0.1", 0))
         taken.listen()
-        port = taken.getsockname()[1]
-        more = [(["-chardev", f"socket,id=c,host=127.0.0.1,port={port},server,nowait"], str(port))]
+        port, nobodys = taken.getsockname()[1], silent.getsockname()[1]
+        more = [(["-chardev", f"socket,id=c,host=127.0.0.1,port={port},server,nowait"], str(port)),
+                (["-chardev", f"socket,id=c,host=localhost,port={nobodys}"], "localhost")]
         tries = [(check, *case) for case in [*cases(make_files(directory)), *more]]
         tries += [(check_question, *question) for question in questions()]
         for ask, arguments, expected in tries:

@@ -30,15 +30,18 @@ def boots(kelvin, directory, expected, what, *arguments, resets=0):
                             f"unix:{qmp},server=on,wait=off",
                             "-device", "isa-debugcon,chardev=log,iobase=0xe9", *arguments])
     for number in range(1, resets + 2):
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while time.monotonic() < end and os.path.getsize(log) < number:
             time.sleep(0.05)
         if number <= resets:
             with socket.socket(socket.AF_UNIX) as monitor:
+                monitor.settimeout(60)
                 monitor.connect(qmp)
+                answers = monitor.makefile("rb")
                 for command in ("qmp_capabilities", "system_reset"):
                     monitor.sendall(json.dumps({"execute": command}).encode())
-                time.sleep(0.2)
+                    while b'"return"' not in answers.readline():
+                        pass
     vmm.kill()
     vmm.wait()
     with open(log) as file:
