@@ -37,26 +37,27 @@ unsigned e820_fill(struct e820_entry *t, uint64_t ram_bytes, bool direct)
 	return n;
 }
 
-static int add_piece(struct boot_image *image, uint64_t gpa, const struct buffer *bytes,
-		     bool is_part, struct err *err)
+static int add_piece(struct boot_image *image, struct boot_piece piece, struct err *err)
 {
+	uint64_t gpa = piece.gpa;
+
 	if (image->pieces == BOOT_PIECES)
 		return fail(err, E2BIG, "the kernel has more than %d separate parts", BOOT_PIECES);
 	for (unsigned i = 0; i < image->pieces; i++) {
 		const struct boot_piece *p = &image->piece[i];
 
-		if (gpa < p->gpa + p->bytes.size && p->gpa < gpa + bytes->size)
+		if (gpa < p->gpa + p->bytes.size && p->gpa < gpa + piece.bytes.size)
 			return fail(err, EINVAL,
 				    "the kernel's part at %#llx lies over the one at %#llx",
 				    (unsigned long long)gpa, (unsigned long long)p->gpa);
 	}
-	image->piece[image->pieces++] = (struct boot_piece){ gpa, *bytes, is_part };
+	image->piece[image->pieces++] = piece;
 	return 0;
 }
 
 int boot_add(struct boot_image *image, uint64_t gpa, struct buffer *bytes, struct err *err)
 {
-	int error = add_piece(image, gpa, bytes, false, err);
+	int error = add_piece(image, (struct boot_piece){ .gpa = gpa, .bytes = *bytes }, err);
 
 	if (!error)
 		*bytes = (struct buffer){ 0 };
@@ -66,9 +67,9 @@ int boot_add(struct boot_image *image, uint64_t gpa, struct buffer *bytes, struc
 int boot_add_part(struct boot_image *image, uint64_t gpa, size_t offset, size_t size,
 		  struct err *err)
 {
-	struct buffer part = { .data = image->elf.data + offset, .size = size };
+	struct boot_piece part = { .gpa = gpa, .bytes.size = size, .is_part = true, .offset = offset };
 
-	return add_piece(image, gpa, &part, true, err);
+	return add_piece(image, part, err);
 }
 
 int boot_add_copy(struct boot_image *image, uint64_t gpa, const void *bytes, size_t size,
@@ -89,7 +90,35 @@ void boot_free(struct boot_image *image)
 		if (!image->piece[i].is_part)
 			buffer_free(&image->piece[i].bytes);
 	buffer_free(&image->elf);
+	buffer_free(&image->packed);
 	image->pieces = 0;
+}
+
+/* It could be unpacked before, so all that can be missing is memory. */
+static void unpack_again(struct boot_image *image)
+{
+	buffer_add_room(&image->elf, image->elf_size + UNPACK_ROOM);
+	image->elf.size = 0;
+	if (unpack(image->packed.data, image->packed.size, image->elf_size, &image->elf, NULL) > 0 &&
+	    image->elf.size == image->elf_size)
+		return;
+	fputs("kelvin: out of memory while unpacking the kernel again\n", stderr);
+	abort();
+}
+
+const uint8_t *boot_piece_bytes(struct boot_image *image, const struct boot_piece *piece)
+{
+	if (!piece->is_part)
+		return piece->bytes.data;
+	if (!image->elf.data)
+		unpack_again(image);
+	return image->elf.data + piece->offset;
+}
+
+void boot_let_go(struct boot_image *image)
+{
+	if (image->packed.size)
+		buffer_free(&image->elf);
 }
 
 int read_file(const char *what, const char *path, uint64_t limit, struct buffer *out,
@@ -287,10 +316,12 @@ static void loader_reset(struct dev *dev)
 	memcpy((uint8_t *)ram_host(loader->rom) + RESET_VECTOR, boot_rom_start + RESET_VECTOR,
 	       boot_rom_end - boot_rom_start - RESET_VECTOR);
 	for (unsigned i = 0; i < loader->image.pieces; i++) {
-		struct boot_piece *p = &loader->image.piece[i];
+		const struct boot_piece *p = &loader->image.piece[i];
 
-		board_memory_write(dev->board, p->gpa, p->bytes.data, p->bytes.size);
+		board_memory_write(dev->board, p->gpa, boot_piece_bytes(&loader->image, p),
+				   p->bytes.size);
 	}
+	boot_let_go(&loader->image);
 	set_up_pci(dev->board);
 }
 

@@ -13,8 +13,9 @@
 
 struct boot_piece {
 	uint64_t gpa;
-	struct buffer bytes;
-	bool is_part; /* of boot_image.elf, which owns it */
+	struct buffer bytes; /* of a part the size alone */
+	bool is_part;        /* of boot_image.elf, from `offset` on */
+	size_t offset;
 };
 
 enum { BOOT_PIECES = 64 };
@@ -30,6 +31,9 @@ struct boot_image {
 	struct boot_piece piece[BOOT_PIECES];
 	unsigned pieces;
 	struct buffer elf; /* the kernel, if it is one */
+	/* What that was unpacked from, if it was: then it is there only while it is wanted. */
+	struct buffer packed;
+	size_t elf_size;
 	struct boot_handoff handoff;
 	uint64_t facs; /* where the OS leaves its waking vector */
 };
@@ -59,10 +63,13 @@ unsigned e820_fill(struct e820_entry *table, uint64_t ram_bytes, bool direct);
 int boot_add(struct boot_image *image, uint64_t gpa, struct buffer *bytes, struct err *err);
 int boot_add_copy(struct boot_image *image, uint64_t gpa, const void *bytes, size_t size,
 		  struct err *err);
-/* The same of what is in image->elf, without a copy. */
+/* The same of what is in image->elf, without a copy. The range must be within it. */
 int boot_add_part(struct boot_image *image, uint64_t gpa, size_t offset, size_t size,
 		  struct err *err);
 void boot_free(struct boot_image *image);
+/* A piece's bytes, good until boot_let_go(), which gives back what can be unpacked again. */
+const uint8_t *boot_piece_bytes(struct boot_image *image, const struct boot_piece *piece);
+void boot_let_go(struct boot_image *image);
 
 /* Reads a whole file; a sentence names it when it cannot be had or has more than `limit` bytes. */
 int read_file(const char *what, const char *path, uint64_t limit, struct buffer *out,
@@ -80,7 +87,9 @@ int elf_load(struct boot_image *image, struct buffer *elf, uint64_t ram_bytes, u
 int elf_load_copy(struct boot_image *image, const struct buffer *elf, uint64_t ram_bytes,
 		  uint64_t *entry, struct err *err);
 bool is_elf(const uint8_t *bytes, size_t size);
-/* Undoes the kernel's own compression: 1 done, 0 unknown method, -errno broken. */
+/* Undoes the kernel's own compression: 1 done, 0 unknown method, -errno broken. `out` may have room
+ * for so much more on the way. */
+enum { UNPACK_ROOM = 8 << 20 };
 int unpack(const uint8_t *from, size_t size, size_t limit, struct buffer *out, struct err *err);
 
 /* Adds ACPI tables, RSDP and the kernel; for pc.c. */

@@ -4,7 +4,7 @@
  *
  * A 64-bit bzImage is unpacked here rather than by the guest: what it holds is a vmlinux whose own
  * entry takes the same boot parameters, and unpacking natively saves the guest seconds. Unknown
- * compression falls back to the bzImage's own code.
+ * compression falls back to the bzImage's own code. Between resets only the packed bytes are kept.
  *
  * Manual: the kernel's Documentation/arch/x86/boot.rst and zero-page.rst.
  * Not modelled: protocol versions before 2.06 (Linux 2.6.22), the EFI hand-over entry.
@@ -139,6 +139,8 @@ static int load_unpacked(struct linux_boot *boot, const struct buffer *kernel, s
 	error = elf_load(boot->image, &vmlinux, boot->options->ram_bytes, &entry, err);
 	if (error)
 		return error;
+	boot->image->elf_size = boot->image->elf.size;
+	buffer_add(&boot->image->packed, kernel->data + offset, size);
 	boot->image->handoff.entry = entry;
 	return 1;
 }

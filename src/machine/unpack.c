@@ -16,7 +16,7 @@
 #include <zstd.h>
 
 #define LZ4_LEGACY_MAGIC 0x184c2102u
-enum { LZ4_BLOCK = 8 << 20 };
+enum { LZ4_BLOCK = UNPACK_ROOM };
 
 static int broken(struct err *err)
 {

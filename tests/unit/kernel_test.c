@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Kernel files that lie: every loader refuses them or loads something that lies within memory. */
+/*
+ * Kernel files that lie: every loader refuses them or loads something that lies within memory. And one
+ * that is packed: what it holds is there again after it was let go.
+ */
 #include "base/bytes.h"
 #include "machine/boot.h"
 
@@ -10,6 +13,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <zlib.h>
 
 enum { RAM = 4 << 20, KERNEL = 0x3000, ROUNDS = 4000 };
 
@@ -128,12 +132,67 @@ static void lying_multiboot_headers_are_survived(void **state)
 	lie_about(make_multiboot, 32);
 }
 
+/* One segment of it is copied, the other is a part of the file. */
+static void pack_elf(uint8_t *k)
+{
+	static uint8_t elf[KERNEL];
+	z_stream z = { .next_in = elf, .avail_in = sizeof(elf), .next_out = k + 0xa00 + 0x300,
+		       .avail_out = 0x1000 };
+
+	for (unsigned i = 0; i < KERNEL; i++)
+		elf[i] = (uint8_t)(i / 7);
+	make_elf(elf);
+	store_le64(elf + 64 + sizeof(Elf64_Phdr) + offsetof(Elf64_Phdr, p_memsz), 0x1000);
+	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, 0), Z_OK);
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	deflateEnd(&z);
+}
+
+static uint64_t sum_of(struct boot_image *image)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < image->pieces; i++) {
+		const uint8_t *bytes = boot_piece_bytes(image, &image->piece[i]);
+
+		for (size_t at = 0; at < image->piece[i].bytes.size; at++)
+			sum = sum * 31 + bytes[at];
+	}
+	return sum;
+}
+
+static void a_packed_kernel_is_there_again_when_wanted(void **state)
+{
+	uint8_t bytes[KERNEL] = { 0 };
+	struct buffer kernel = { .data = bytes, .size = KERNEL };
+	struct boot_image *image = calloc(1, sizeof(*image));
+	struct pc_options options;
+	struct err err = { 0 };
+	uint64_t sum;
+
+	pc_options_init(&options);
+	options.ram_bytes = RAM;
+	make_bzimage(bytes);
+	pack_elf(bytes);
+	assert_int_equal(linux_load(image, &kernel, &options, &err), 1);
+	assert_true(image->packed.size > 0);
+	sum = sum_of(image);
+	for (unsigned round = 0; round < 3; round++) {
+		boot_let_go(image);
+		assert_null(image->elf.data);
+		assert_true(sum_of(image) == sum);
+	}
+	boot_free(image);
+	free(image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lying_elf_files_are_survived),
 		cmocka_unit_test(lying_bzimages_are_survived),
 		cmocka_unit_test(lying_multiboot_headers_are_survived),
+		cmocka_unit_test(a_packed_kernel_is_there_again_when_wanted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
