@@ -140,8 +140,7 @@ struct tlb_entry {
 	_Alignas(32) uint64_t read; /* the page, when that access may go straight through */
 	uint64_t write;
 	uint8_t *host;              /* of the page's first byte; NULL: never used */
-	bool is_global;
-	uint8_t listed; /* in which of the space's lists it is, a bit for each */
+	uint64_t addend;            /* host less page */
 };
 enum { TLB_ENTRIES = 4096, TLB_SPACES = 8, TLB_USED = 4000, TLB_KEYED = 32 };
 enum { CODE_PAGES = 2048 };
@@ -162,6 +161,10 @@ struct tlb_space {
 	bool has_code_pages; /* some of these are set: jit/pages.c */
 	const struct page_identity *code_pages[CODE_PAGES];
 	struct tlb_list used[2]; /* [1]: entries that are or were global */
+	struct tlb_note {
+		bool is_global;
+		uint8_t listed; /* in which of `used`, a bit for each */
+	} note[VIEW_COUNT * TLB_ENTRIES];
 	struct tlb_entry view[VIEW_COUNT][TLB_ENTRIES];
 };
 
@@ -221,6 +224,7 @@ struct vcpu {
 	/* The page the stack was last found in, for translated code: hits below the limit. */
 	uint64_t stack_page, stack_limit;
 	uint8_t *stack_host;
+	uint64_t stack_addend;
 	uint32_t requests;       /* atomic */
 	uint8_t cpl;
 	uint8_t link;            /* interp/: how the block was left, 0 for most handlers */

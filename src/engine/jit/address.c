@@ -159,6 +159,21 @@ void host_address_of_linear(struct translator *t, unsigned size, bool write)
 	find_in_tlb(t, size, write);
 }
 
+/* After a look: what the host's addresses are above the guest's, or, for a base in memory, the host's
+ * address of what that leads to. */
+static void load_addend(struct translator *t, unsigned base)
+{
+	emit_load(&t->e, 8, T0, base == RSP ? GS(stack_addend) :
+		  at_register(T1, offsetof(struct tlb_entry, addend)));
+	if (host_of(base) < 0)
+		emit_alu(&t->e, ALU_ADD, 8, T0, gpr_slot(base));
+}
+
+struct host_memory beside_base(unsigned base, int32_t disp)
+{
+	return (struct host_memory){ .base = T0, .index = (int8_t)host_of(base), .disp = disp };
+}
+
 /* T0 has an address; afterwards where it is in the page the stack was in last time. The jump is taken
  * if that is another page, or there are less than 8 bytes. */
 static uint8_t *check_stack(struct translator *t)
@@ -168,17 +183,22 @@ static uint8_t *check_stack(struct translator *t)
 	return emit_jcc(&t->e, CC_AE);
 }
 
-/* The host address of up to 8 bytes. */
-static void find_on_stack(struct translator *t)
+/* Of up to 8 bytes. */
+static void look_on_stack(struct translator *t)
 {
 	struct slow_path *s = &t->slow[t->slow_count];
 
 	s->stack_from[s->stacks] = check_stack(t);
 	s->stack_resume[s->stacks++] = emit_here(&t->e);
+}
+
+static void find_on_stack(struct translator *t)
+{
+	look_on_stack(t);
 	emit_alu(&t->e, ALU_ADD, 8, T0, GS(stack_host));
 }
 
-void check_stack_range(struct translator *t, struct group *g)
+static void check_stack_range(struct translator *t, struct group *g)
 {
 	g->from[g->froms++] = check_stack(t);
 	if (g->size > 8) {
@@ -186,7 +206,20 @@ void check_stack_range(struct translator *t, struct group *g)
 		g->from[g->froms++] = emit_jcc(&t->e, CC_A);
 	}
 	g->stack_resume = emit_here(&t->e);
-	emit_alu(&t->e, ALU_ADD, 8, T0, GS(stack_host));
+}
+
+void check_range(struct translator *t, struct group *g, unsigned base, int32_t low, bool write)
+{
+	emit_lea(&t->e, t->word, T0, at_register(use_gpr(t, base, T0, true), low));
+	if (base == RSP)
+		check_stack_range(t, g);
+	else
+		g->from[g->froms++] = emit_tlb_look(&t->e, g->size, write);
+	if (t->word < 8) /* addresses wrap */
+		emit_alu(&t->e, ALU_ADD, 8, T0, base == RSP ? GS(stack_host) :
+			 at_register(T1, offsetof(struct tlb_entry, host)));
+	else
+		load_addend(t, base);
 }
 
 static bool is_on_stack(const struct insn *i, unsigned size)
@@ -205,6 +238,93 @@ void check_address(struct translator *t, const struct insn *i, unsigned size, bo
 		find_on_stack(t);
 	else
 		find_in_tlb(t, size, write);
+}
+
+/* Without registers. */
+static uint64_t known_address(const struct translator *t, const struct insn *i)
+{
+	return (uint64_t)i->disp + (i->base == GPR_BLOCK ? t->rip : 0);
+}
+
+/* An address in one page. */
+static struct host_memory check_constant(struct translator *t, uint64_t address, bool write)
+{
+	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
+	size_t entry = (address >> PAGE_SHIFT) % TLB_ENTRIES * sizeof(struct tlb_entry);
+	uint64_t page = address & PAGE_MASK;
+	bool is_short = (int64_t)address == (int32_t)address;
+
+	emit_load(&t->e, 8, T0, GS(tlb_now));
+	if (is_short) {
+		emit_alu_mem_imm(&t->e, ALU_CMP, 8, at_register(T0, (int32_t)(entry + tag)),
+				 (int32_t)page);
+	} else {
+		emit_mov_imm(&t->e, T1, page);
+		emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, (int32_t)(entry + tag)));
+	}
+	slow_if(t, CC_NE);
+	emit_load(&t->e, 8, T0,
+		  at_register(T0, (int32_t)(entry + offsetof(struct tlb_entry, addend))));
+	if (is_short)
+		return at_register(T0, (int32_t)address);
+	emit_lea(&t->e, 8, T0, (struct host_memory){ .base = T0, .index = T1 });
+	return at_register(T0, (int32_t)(address - page));
+}
+
+/* Addresses that need not be computed anew from what a look leaves of them. */
+static bool is_direct(const struct translator *t, const struct insn *i, unsigned size)
+{
+	if (t->word < 8 || i->addrsize < 8 || i->seg == FS || i->seg == GS)
+		return false;
+	if (i->index < GPR_ZERO)
+		return host_of(i->index) >= 0 && (i->base == GPR_ZERO || i->base < GPR_ZERO);
+	return i->base < GPR_ZERO || (known_address(t, i) & ~PAGE_MASK) + size <= PAGE_BYTES;
+}
+
+struct host_memory check_operand(struct translator *t, const struct insn *i, unsigned size, bool write)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	if (!is_direct(t, i, size)) {
+		check_address(t, i, size, write);
+		return at_register(T0, 0);
+	}
+	clobber_flags(t);
+	if (i->base >= GPR_ZERO && i->index >= GPR_ZERO)
+		return check_constant(t, known_address(t, i), write);
+	guest_address(t, i, T0);
+	if (is_on_stack(i, size)) {
+		look_on_stack(t);
+		load_addend(t, RSP);
+		return beside_base(RSP, (int32_t)i->disp);
+	}
+	s->from[s->froms++] = emit_tlb_look(&t->e, size, write);
+	emit_load(&t->e, 8, T0, at_register(T1, offsetof(struct tlb_entry, addend)));
+	if (i->index >= GPR_ZERO) {
+		if (host_of(i->base) < 0)
+			emit_alu(&t->e, ALU_ADD, 8, T0, gpr_slot(i->base));
+		return beside_base(i->base, (int32_t)i->disp);
+	}
+	if (i->base < GPR_ZERO && host_of(i->base) < 0)
+		emit_alu(&t->e, ALU_ADD, 8, T0, gpr_slot(i->base));
+	else if (i->base < GPR_ZERO)
+		emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x03, .size = 8 }, T0,
+			 (unsigned)host_of(i->base));
+	return (struct host_memory){ .base = T0, .index = (int8_t)host_of(i->index),
+				     .scale = i->scale, .disp = (int32_t)i->disp };
+}
+
+struct host_memory check_stack_operand(struct translator *t, int32_t offset, unsigned size, bool write)
+{
+	if (t->word < 8) {
+		check_stack_address(t, offset, size, write);
+		return at_register(T0, 0);
+	}
+	clobber_flags(t);
+	emit_lea(&t->e, 8, T0, at_register(GUEST_RSP, offset));
+	look_on_stack(t);
+	load_addend(t, RSP);
+	return beside_base(RSP, offset);
 }
 
 void check_stack_address(struct translator *t, int32_t offset, unsigned size, bool write)

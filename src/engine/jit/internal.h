@@ -153,8 +153,8 @@ struct translator {
 	unsigned step_count, now;
 	uint64_t rip; /* the current part's */
 	unsigned insn_start;
-	/* T0 is the host address of `low` beside the base register, counted from where that was then;
-	 * all up to `high` is in the same page. */
+	/* All from `low` to `high` beside the base register, counted from where that was then, is in one
+	 * page. T0 is in 64-bit code what beside_base() wants, else the host's address of `low`. */
 	struct keep {
 		struct group *group; /* NULL: it is not */
 		unsigned base;
@@ -237,7 +237,8 @@ uint64_t insn_end(const struct translator *t, const struct insn *i);
 uint64_t branch_target(const struct translator *t, uint64_t offset);
 uint64_t relative_target(const struct translator *t, const struct insn *i); /* of a branch */
 
-/* keep.c: the memory operand, beside T0. EFLAGS and T1 may be clobbered. */
+/* keep.c: the memory operand, beside T0 and what the instruction names. EFLAGS and T1 may be
+ * clobbered. */
 struct host_memory host_operand(struct translator *t, const struct insn *i, unsigned size, bool write);
 struct host_memory host_operand_of_stack(struct translator *t, int32_t offset, unsigned size,
 					 bool write);
@@ -247,19 +248,29 @@ void keep_before(struct translator *t); /* each step, and behind it */
 void keep_behind(struct translator *t, bool has_slow_path);
 void keep_emit_copies(struct translator *t);
 
+/* plain.c: writes no general register but its operands, the accumulator, and RSP by a constant. */
+bool insn_is_plain(const struct insn *i, const struct op_info *info);
+uint32_t gprs_written(const struct insn *i, const struct op_info *info); /* if so: may write, as bits */
+
 /* translate.c */
 void translate_step(struct translator *t, unsigned k);
 
 /* address.c */
 bool is_addressable(const struct translator *t, const struct insn *i);
-/* What host_address() does, without keep.c. */
+/* What host_operand() and its like do, without keep.c. */
+struct host_memory check_operand(struct translator *t, const struct insn *i, unsigned size, bool write);
+struct host_memory check_stack_operand(struct translator *t, int32_t offset, unsigned size, bool write);
+/* In 64-bit code, with T0 what the host's addresses are above the guest's there; for a base in
+ * memory, above the displacement. */
+struct host_memory beside_base(unsigned base, int32_t disp);
 void check_address(struct translator *t, const struct insn *i, unsigned size, bool write);
 void check_stack_address(struct translator *t, int32_t offset, unsigned size, bool write);
 /* T0 has the linear address; afterwards the host's. The jump is taken if it is not in the TLB. */
 uint8_t *check_tlb(struct translator *t, unsigned size, bool write);
 /* Its look alone: T0 is the offset in the page then, T1 the entry. */
 uint8_t *emit_tlb_look(struct emitter *e, unsigned size, bool write);
-void check_stack_range(struct translator *t, struct group *g);
+/* A range of g->size bytes, and T0 as struct keep has it. EFLAGS and T1 are clobbered. */
+void check_range(struct translator *t, struct group *g, unsigned base, int32_t low, bool write);
 void host_address_of_linear(struct translator *t, unsigned size, bool write); /* it is in T0 */
 /* To the slow path if the jump is taken. */
 void slow_if(struct translator *t, enum condition cc);

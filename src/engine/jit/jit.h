@@ -70,6 +70,9 @@ void jit_run(struct vcpu *c, struct jit_block *block);
 /* `block` is where the last jit_run() wanted to go: next time it goes there by itself. */
 void jit_arrived(struct vcpu *c, struct jit_block *block);
 
+/* General registers an instruction may write, as bits; all, if nobody builds on that. */
+uint32_t jit_gprs_written(const struct insn *i);
+
 /* How translated code came back to the loop. */
 enum jit_way_back {
 	BACK_LINK,    /* a jump within the page that was not linked yet */

@@ -12,108 +12,6 @@
 
 enum { LOOK_AHEAD = 24, MAX_SPAN = 256 };
 
-/* Writes no register but its operands, the accumulator (written()), and RSP by a constant. */
-static bool is_plain_0f(const struct insn *i, unsigned op)
-{
-	switch (op) {
-	case 0x40 ... 0x4f:
-	case 0x80 ... 0x9f:
-	case 0xaf:
-	case 0xb6:
-	case 0xb7:
-	case 0xbe:
-	case 0xbf:
-	case 0xc8 ... 0xcf:
-		return true;
-	case 0xa3:
-	case 0xa4:
-	case 0xa5:
-	case 0xac:
-	case 0xad:
-	case 0xba:
-	case 0xbc:
-	case 0xbd:
-		return !insn_has_memory(i);
-	default:
-		return false;
-	}
-}
-
-static bool is_plain(const struct insn *i, const struct op_info *info)
-{
-	unsigned op = info->opcode, n = i->modrm >> 3 & 7;
-
-	if (!i->op || i->prefix & PREFIX_LOCK || info->flags & (OP_X87 | OP_STRING | OP_SYSTEM | OP_CPL0))
-		return false;
-	if (info->flags & OP_VECTOR)
-		return !(info->flags & (OP_DI_STORE | OP_ANY_VSIB | OP_WRITES_ECX));
-	if (info->encoding != LEGACY || info->map > MAP_0F)
-		return false;
-	if (info->map == MAP_0F)
-		return is_plain_0f(i, op);
-	switch (op) {
-	case 0x00 ... 0x3f:
-		return (op & 7) < 6;
-	case 0x86:
-	case 0x87:
-		return !insn_has_memory(i);
-	case 0x90:
-		return i->rm == RAX;
-	case 0xf6:
-	case 0xf7:
-		return n < 4;
-	case 0xfe:
-	case 0xff:
-		return n < 2;
-	case 0x50 ... 0x5f:
-		return i->rm != RSP;
-	case 0x63:
-	case 0x68 ... 0x6b:
-	case 0x70 ... 0x7f:
-	case 0x80 ... 0x85:
-	case 0x88 ... 0x8b:
-	case 0x8d:
-	case 0x98:
-	case 0x99:
-	case 0xb0 ... 0xbf:
-	case 0xc0 ... 0xc3:
-	case 0xc6:
-	case 0xc7:
-	case 0xd0 ... 0xd3:
-	case 0xe8:
-	case 0xe9:
-	case 0xeb:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static uint32_t field_written(uint8_t field, unsigned reg)
-{
-	unsigned kind = field & FIELD_KIND;
-
-	if (!(field & FIELD_WRITTEN) || kind < FIELD_GPR8 || kind > FIELD_GPRN)
-		return 0;
-	return 1u << (reg >= BYTE_AH ? reg - BYTE_AH : reg);
-}
-
-/* General registers a plain instruction may write, as bits. */
-static uint32_t written(const struct insn *i, const struct op_info *info)
-{
-	uint32_t regs = field_written(info->reg, i->reg);
-
-	if (!insn_has_memory(i))
-		regs |= field_written(info->rm, i->rm);
-	if (info->flags & OP_STACK)
-		regs |= 1u << RSP;
-	if (info->map == MAP_1 && ((info->opcode < 0x40 && (info->opcode & 7) > 3) ||
-				   info->opcode == 0x90 || (info->opcode & 0xf8) == 0xb8 ||
-				   info->opcode == 0x98))
-		regs |= 1u << RAX;
-	return info->map == MAP_1 && info->opcode == 0x99 ? regs | 1u << RDX : regs;
-}
-
 /* By how much it moves RSP, which it writes. False: who knows. */
 static bool rsp_moves(const struct translator *t, const struct insn *i, const struct op_info *info,
 		      int32_t *by)
@@ -223,7 +121,7 @@ static struct span look_ahead(const struct translator *t, const struct access *f
 		struct access a;
 
 		if (k > t->now) {
-			if (!is_plain(i, info) || uses_t0(i, info))
+			if (!insn_is_plain(i, info) || uses_t0(i, info))
 				break;
 			if (accesses_memory(i, info)) {
 				a = (struct access){ i->base, (int32_t)i->disp,
@@ -237,7 +135,7 @@ static struct span look_ahead(const struct translator *t, const struct access *f
 					break;
 			}
 		}
-		if (written(i, info) & 1u << first->base &&
+		if (gprs_written(i, info) & 1u << first->base &&
 		    (first->base != RSP || !rsp_moves(t, i, info, &by)))
 			break;
 		moved += by;
@@ -251,20 +149,15 @@ static struct flag_state state_of(const struct translator *t)
 	return (struct flag_state){ t->flags_in_host, t->flags_in_memory, t->x87_checked, t->vectors };
 }
 
-/* The first of them: T0 is the host address of the range. */
+/* The first of them. */
 static void check_for_all(struct translator *t, const struct access *first, const struct span *span)
 {
 	struct group *g = &t->group[t->group_count++];
-	unsigned size = (unsigned)(span->high - span->low);
 
 	clobber_flags(t);
-	*g = (struct group){ .first = t->now, .last = t->now, .size = size, .before = state_of(t) };
-	emit_lea(&t->e, t->word, T0,
-		 at_register(use_gpr(t, first->base, T0, true), span->low));
-	if (first->base == RSP)
-		check_stack_range(t, g);
-	else
-		g->from[g->froms++] = check_tlb(t, size, span->write);
+	*g = (struct group){ .first = t->now, .last = t->now, .before = state_of(t),
+			     .size = (unsigned)(span->high - span->low) };
+	check_range(t, g, first->base, span->low, span->write);
 	t->keep = (struct keep){ .group = g, .base = first->base, .low = span->low, .high = span->high,
 				 .write = span->write };
 	t->e.touched &= ~(1u << T0);
@@ -290,19 +183,25 @@ static bool keep_access(struct translator *t, const struct access *a, struct hos
 		at = a->at;
 	}
 	keep->used = true;
-	*operand = at_register(T0, at - keep->low);
+	*operand = t->word == 8 ? beside_base(a->base, a->at) : at_register(T0, at - keep->low);
 	return true;
+}
+
+static bool keep_operand(struct translator *t, const struct insn *i, unsigned size, bool write,
+			 struct host_memory *operand)
+{
+	const struct access a = { i->base, (int32_t)i->disp, size, write };
+
+	return is_beside_register(t, i) && keep_access(t, &a, operand);
 }
 
 struct host_memory host_operand(struct translator *t, const struct insn *i, unsigned size, bool write)
 {
-	const struct access a = { i->base, (int32_t)i->disp, size, write };
 	struct host_memory operand;
 
-	if (is_beside_register(t, i) && keep_access(t, &a, &operand))
+	if (keep_operand(t, i, size, write, &operand))
 		return operand;
-	check_address(t, i, size, write);
-	return at_register(T0, 0);
+	return check_operand(t, i, size, write);
 }
 
 struct host_memory host_operand_of_stack(struct translator *t, int32_t offset, unsigned size,
@@ -313,8 +212,7 @@ struct host_memory host_operand_of_stack(struct translator *t, int32_t offset, u
 
 	if (keep_access(t, &a, &operand))
 		return operand;
-	check_stack_address(t, offset, size, write);
-	return at_register(T0, 0);
+	return check_stack_operand(t, offset, size, write);
 }
 
 void host_address(struct translator *t, const struct insn *i, unsigned size, bool write)
@@ -323,17 +221,18 @@ void host_address(struct translator *t, const struct insn *i, unsigned size, boo
 
 	if (t->live_before)
 		keep_flags(t, T1);
-	operand = host_operand(t, i, size, write);
-	t->flags_in_host = false;
-	if (operand.disp)
+	if (keep_operand(t, i, size, write, &operand))
 		emit_lea(&t->e, 8, T0, operand);
+	else
+		check_address(t, i, size, write);
+	t->flags_in_host = false;
 }
 
 void keep_before(struct translator *t)
 {
 	const struct insn *i = t->step[t->now].insn;
 
-	t->may_keep = !t->is_copy && !t->segmented && is_plain(i, op_info(i->op));
+	t->may_keep = !t->is_copy && !t->segmented && insn_is_plain(i, op_info(i->op));
 	if (!t->may_keep)
 		t->keep.group = NULL;
 	t->keep.used = false;
@@ -355,7 +254,7 @@ void keep_behind(struct translator *t, bool has_slow_path)
 		keep->group->behind = state_of(t);
 	}
 	if (has_slow_path || t->e.touched & 1u << T0 ||
-	    (written(i, info) & 1u << keep->base &&
+	    (gprs_written(i, info) & 1u << keep->base &&
 	     (keep->base != RSP || !rsp_moves(t, i, info, &by))))
 		keep->group = NULL;
 	keep->moved += by;

@@ -82,10 +82,15 @@ static void encode_memory(struct translator *t, const struct insn *i, const stru
 	operand = host_operand(t, i, bytes, info->rm & FIELD_WRITTEN);
 	if (p->reads_flags)
 		need_flags_in_host(t);
-	if (high)
+	if (high) {
+		if (operand.index == i->reg - BYTE_AH) { /* is about to change */
+			emit_lea(&t->e, 8, T0, operand);
+			operand = at_register(T0, 0);
+		}
 		exchange_halves(t, reg = i->reg - BYTE_AH);
-	else if (p->has_reg)
+	} else if (p->has_reg) {
 		reg = use_gpr(t, i->reg, T1, !whole || info->reg & FIELD_READ);
+	}
 	emit_mem(&t->e, p->encoding, reg, operand);
 	write_imm(t, i, p->imm_bytes);
 	if (high)

@@ -136,6 +136,8 @@ static const uint8_t *emit_stack_thunk(struct emitter *e)
 	emit_pop(e, GS(stack_page));
 	emit_push(e, at_register(T1, offsetof(struct tlb_entry, host)));
 	emit_pop(e, GS(stack_host));
+	emit_push(e, at_register(T1, offsetof(struct tlb_entry, addend)));
+	emit_pop(e, GS(stack_addend));
 	emit_store_imm(e, 8, GS(stack_limit), PAGE_BYTES - 7);
 	emit_land(e, miss);
 	emit_u8(e, 0xc3);

@@ -18,13 +18,18 @@ enum access { ACCESS_READ = 0, ACCESS_WRITE = PF_WRITE, ACCESS_FETCH = PF_FETCH 
 uint64_t mem_read_slow(struct vcpu *c, gva_t address, unsigned size);
 void mem_write_slow(struct vcpu *c, gva_t address, unsigned size, uint64_t value);
 
+static ALWAYS_INLINE void *tlb_pointer(const struct tlb_entry *e, gva_t address)
+{
+	return (void *)(uintptr_t)(address + e->addend);
+}
+
 /* The fast path: NULL when the slow one is needed. One compare also catches page crossings. */
 static ALWAYS_INLINE void *tlb_read_pointer(struct vcpu *c, gva_t address, unsigned size)
 {
 	struct tlb_entry *e = &c->tlb_now[address >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
 
 	if (likely(address - e->read <= PAGE_BYTES - size))
-		return e->host + (address - e->read);
+		return tlb_pointer(e, address);
 	return NULL;
 }
 
@@ -33,7 +38,7 @@ static ALWAYS_INLINE void *tlb_write_pointer(struct vcpu *c, gva_t address, unsi
 	struct tlb_entry *e = &c->tlb_now[address >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
 
 	if (likely(address - e->write <= PAGE_BYTES - size))
-		return e->host + (address - e->write);
+		return tlb_pointer(e, address);
 	return NULL;
 }
 

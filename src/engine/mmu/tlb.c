@@ -33,15 +33,12 @@ static void entry_empty(struct tlb_entry *e, unsigned index)
 {
 	e->read = e->write = elsewhere(index);
 	e->host = NULL;
-	e->is_global = false;
 }
 
 static void table_empty(struct tlb_entry *table)
 {
-	for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+	for (unsigned i = 0; i < TLB_ENTRIES; i++)
 		entry_empty(&table[i], i);
-		table[i].listed = 0;
-	}
 }
 
 /* What the last stack access found: a limit of 0 never hits. */
@@ -99,7 +96,7 @@ static void empty_all(struct tlb_space *space)
 		unsigned n = used_entry(space, k);
 
 		entry_empty(entry_at(space, n), n % TLB_ENTRIES);
-		entry_at(space, n)->listed = 0;
+		space->note[n] = (struct tlb_note){ 0 };
 	}
 	space->used[0].count = space->used[1].count = 0;
 }
@@ -111,11 +108,10 @@ static void empty_local(struct tlb_space *space)
 
 	for (unsigned k = 0; k < count; k++) {
 		unsigned n = list->count <= TLB_USED ? list->entry[k] : k;
-		struct tlb_entry *e = entry_at(space, n);
 
-		e->listed &= ~1;
-		if (!e->is_global)
-			entry_empty(e, n % TLB_ENTRIES);
+		space->note[n].listed &= ~1;
+		if (!space->note[n].is_global)
+			entry_empty(entry_at(space, n), n % TLB_ENTRIES);
 	}
 	list->count = 0;
 }
@@ -445,25 +441,27 @@ static void remember(struct vcpu *c, enum tlb_view view, gva_t address, const st
 		     uint8_t *host, bool may_write)
 {
 	struct tlb_space *space = c->space;
-	unsigned index = address >> PAGE_SHIFT & (TLB_ENTRIES - 1);
+	unsigned index = address >> PAGE_SHIFT & (TLB_ENTRIES - 1), n = view * TLB_ENTRIES + index;
 	struct tlb_entry *e = &space->view[view][index];
+	struct tlb_note *note = &space->note[n];
 	unsigned rights = page_rights(c, view, page);
 
-	if (!(e->listed >> page->global & 1))
-		list_add(&space->used[page->global], view * TLB_ENTRIES + index);
-	e->listed |= (uint8_t)BIT(page->global);
+	if (!(note->listed >> page->global & 1))
+		list_add(&space->used[page->global], n);
+	note->listed |= (uint8_t)BIT(page->global);
+	note->is_global = page->global;
 	entry_empty(e, index);
-	e->is_global = page->global;
 	e->host = host - (address & ~PAGE_MASK);
+	e->addend = (uintptr_t)host - address;
 	if (rights & RIGHT_READ)
 		e->read = address & PAGE_MASK;
 	if (rights & RIGHT_WRITE && may_write) {
 		e->write = address & PAGE_MASK;
-		writers_note(c, e->host, entry_number(c, space, view * TLB_ENTRIES + index));
+		writers_note(c, e->host, entry_number(c, space, n));
 	}
 	note_page_size(c, address, page->shift);
 	if (page->user && page->key)
-		note_key(c, view * TLB_ENTRIES + index, page->key);
+		note_key(c, n, page->key);
 }
 
 /* The page of `address`, which was not at hand, or its fault. */
