@@ -8,6 +8,7 @@
  * MAX_EVENTS events.
  */
 #include "isolation.h"
+#include "../ask.h"
 
 #include "kvm_abi.h"
 #include "vm.h"
@@ -61,18 +62,6 @@ static uint64_t now_ns(const struct target *t)
 
 	clock_gettime(t->clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static long ask(struct vm_object *object, unsigned long request, const void *argument,
-		struct vm_object **created)
-{
-	long result = vm_ioctl(object, request, (uintptr_t)argument, created);
-
-	if (result < 0) {
-		fprintf(stderr, "request 0x%lx: error %ld\n", request, -result);
-		exit(1);
-	}
-	return result;
 }
 
 static void *kick(void *argument)

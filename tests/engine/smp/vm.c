@@ -6,6 +6,7 @@
  * 0 is fetched again and again, and the pages it names are copied. In the end the copy must be RAM.
  */
 #include "smp.h"
+#include "../ask.h"
 
 #include "kvm_abi.h"
 #include "vm.h"
@@ -35,18 +36,6 @@ struct machine {
 	uint8_t *ram, *copy, *moved;
 	bool stop; /* atomic */
 };
-
-static long ask(struct vm_object *object, unsigned long request, const void *argument,
-		struct vm_object **created)
-{
-	long result = vm_ioctl(object, request, (uintptr_t)argument, created);
-
-	if (result < 0) {
-		fprintf(stderr, "request 0x%lx: error %ld\n", request, -result);
-		exit(1);
-	}
-	return result;
-}
 
 static void put64(struct machine *m, unsigned at, uint64_t value)
 {
