@@ -342,7 +342,7 @@ struct vcpu {
 	bool jit_stop;               /* leave translated code after this instruction */
 
 	/* Statistics, for api/counters.c. */
-	uint64_t count_insns, count_blocks, count_decoded, count_code_flushes;
+	uint64_t count_insns, count_blocks, count_decoded, count_code_flushes, count_drops;
 	uint64_t count_tlb_misses, count_tlb_fills, count_tlb_flushes, count_slow_accesses;
 	uint64_t count_code_writes;
 	uint64_t count_faults[32], count_events[8],

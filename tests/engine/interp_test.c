@@ -365,22 +365,59 @@ static struct kvm *open_translator(struct err *err)
 	return kvm_open_engine(&(struct vm_options){ .translator = 1 }, err);
 }
 
-static void unmasked_exceptions_do_not_translate_again(void **state)
+static struct machine *machine_with_translator(void)
 {
 	struct kvm *(*usual)(struct err *err) = machine_open_system;
-	struct vm_counter rows[200];
 	struct machine *m;
-	size_t count;
 
 	machine_open_system = open_translator;
 	m = machine_new();
 	machine_open_system = usual;
+	return m;
+}
+
+/* `otherwise` where nothing is translated. */
+static uint64_t counter(const struct machine *m, const char *name, uint64_t otherwise)
+{
+	struct vm_counter rows[200];
+	size_t count = kvm_counters(m->vcpu, rows, ARRAY_LEN(rows));
+
+	for (size_t n = 0; n < MIN(count, ARRAY_LEN(rows)); n++)
+		if (!strcmp(rows[n].name, name))
+			return rows[n].value;
+	return otherwise;
+}
+
+static void unmasked_exceptions_do_not_translate_again(void **state)
+{
+	struct machine *m = machine_with_translator();
+
 	machine_start(m, LONG_64, unmasked_code, unmasked_code_end);
 	machine_expect_out(m, 0xf4, 4, 50000);
-	count = kvm_counters(m->vcpu, rows, ARRAY_LEN(rows));
-	for (size_t n = 0; n < MIN(count, ARRAY_LEN(rows)); n++)
-		if (!strcmp(rows[n].name, "blocks-translated"))
-			assert_in_range(rows[n].value, 0, 20);
+	assert_in_range(counter(m, "blocks-translated", 0), 0, 20);
+	machine_free(m);
+}
+
+/* 131,071 jumps of a block each, more than are kept, between runs of a loop that is translated. */
+GUEST(jumps_code, ".code64",
+      "movl $0x100000, %edi\n movl $0x06eb, %eax\n movl $0x1ffff, %ecx\n rep stosq\n"
+      "movb $0xc3, (%rdi)\n movl $4, %esi\n movl $0x100000, %ebx\n xorl %edx, %edx\n"
+      "1: callq *%rbx\n movl $100, %ecx\n 2: incl %edx\n call 3f\n loop 2b\n movl %edx, %eax\n"
+      "outl %eax, $0xf4\n decl %esi\n jnz 1b\n hlt\n 3: incl %edx\n ret");
+
+static void translations_outlive_decoded_blocks(void **state)
+{
+	struct machine *m = machine_with_translator();
+	uint64_t translated;
+
+	machine_start(m, LONG_64, jumps_code, jumps_code_end);
+	machine_expect_out(m, 0xf4, 4, 200);
+	translated = counter(m, "blocks-translated", 1);
+	for (unsigned round = 2; round <= 4; round++)
+		machine_expect_out(m, 0xf4, 4, 200 * round);
+	if (counter(m, "blocks-translated", 0))
+		assert_in_range(counter(m, "drops", 0), 3, 100);
+	assert_int_equal(counter(m, "blocks-translated", 1), translated);
 	machine_free(m);
 }
 
@@ -493,6 +530,7 @@ int main(void)
 		cmocka_unit_test(ports_are_read_in_runs),
 		cmocka_unit_test(a_breakpoint_on_a_repeated_string_is_met_once),
 		cmocka_unit_test(unmasked_exceptions_do_not_translate_again),
+		cmocka_unit_test(translations_outlive_decoded_blocks),
 		cmocka_unit_test(a_locked_access_across_pages_is_done),
 		cmocka_unit_test(protection_keys_count_at_once),
 		cmocka_unit_test(lazy_flags_are_the_manuals),

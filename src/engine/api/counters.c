@@ -122,6 +122,7 @@ size_t vm_counters(const struct vm_object *vcpu, struct vm_counter *to, size_t r
 		add_translator(&rows, jit_counters(c));
 	add(&rows, "interpreter", "blocks-decoded", &c->count_decoded);
 	add(&rows, "interpreter", "flushes", &c->count_code_flushes);
+	add(&rows, "interpreter", "drops", &c->count_drops);
 	add(&rows, "interpreter", "blocks", &c->count_blocks);
 	add(&rows, "interpreter", "instructions", &c->count_insns);
 	add(&rows, "memory", "slow-accesses", &c->count_slow_accesses);

@@ -6,6 +6,9 @@
  * stands a table by linear address, void after a flush of translations (a new epoch). A block is
  * valid while the number of its page (memslot.code) is its stamp: a write to the page changes it,
  * but for some beside code (interp_needs_to_know).
+ * When there is no more room for blocks all of them are dropped: most code of a system's start never
+ * runs again. Translations stay, and are found again (jit_find).
+ *
  * Devices write without telling us, so a page is compared with its copy the first time it is used
  * in an epoch; without paging every interp_run() is an epoch.
  *
@@ -24,7 +27,9 @@
 
 #include <errno.h>
 
-enum { ARENA_BYTES = 256 << 20 };
+/* Blocks that run often are needed little once they are translated. */
+enum { ROOM_BESIDE_TRANSLATOR = 12 << 20, PAGES_AT = 128 << 20, ARENA_BYTES = 256 << 20,
+       MOST_OF_BLOCK = sizeof(struct block) + (BLOCK_INSNS + 1) * sizeof(struct insn) + 256 };
 
 static void exec_block_end(struct vcpu *c, const struct insn *i)
 {
@@ -70,6 +75,7 @@ int interp_init(struct vcpu *c)
 		port_free_pages(cache, sizeof(*cache));
 		return -ENOMEM;
 	}
+	cache->pages_used = PAGES_AT;
 	c->blocks = cache;
 	interp_flush_lookup(c);
 	c->gpr[GPR_ZERO] = 0;
@@ -159,6 +165,19 @@ void interp_flush_lookup_page(struct vcpu *c, gva_t address)
 	interp_use_space(c);
 }
 
+/* They are decoded again where they are run again; pages and translations stay. */
+static void drop_blocks(struct vcpu *c)
+{
+	struct block_cache *cache = c->blocks;
+
+	block_undo_stop(cache);
+	cache->blocks_used = 0;
+	cache->drops++;
+	cache->has_dropped = true;
+	memset(cache->hash, 0, sizeof(cache->hash));
+	memset(cache->lookup, 0, sizeof(cache->lookup));
+}
+
 void interp_flush(struct vcpu *c)
 {
 	struct block_cache *cache = c->blocks;
@@ -167,23 +186,14 @@ void interp_flush(struct vcpu *c)
 		vcpu_request(c, REQUEST_CODE_FLUSH);
 		return;
 	}
-	cache->stopped = NULL;
-	cache->arena_used = 0;
+	drop_blocks(c);
+	cache->has_dropped = false;
+	cache->pages_used = PAGES_AT;
 	c->count_code_flushes++;
-	memset(cache->hash, 0, sizeof(cache->hash));
 	memset(cache->pages, 0, sizeof(cache->pages));
 	interp_flush_lookup(c);
 	jit_flush(c);
 	fpu_forget_stubs(c);
-}
-
-/* Room that is certain to be there: code_block_find() has seen to it. */
-static void *arena_take(struct block_cache *cache, size_t bytes)
-{
-	void *room = cache->arena + cache->arena_used;
-
-	cache->arena_used += ALIGN_UP(bytes, 64);
-	return room;
 }
 
 static struct code_page **page_bucket(struct block_cache *cache, gpa_t gpa)
@@ -202,8 +212,9 @@ static struct code_page *page_find(struct block_cache *cache, gpa_t gpa)
 
 static struct code_page *page_add(struct block_cache *cache, gpa_t gpa)
 {
-	struct code_page *page = arena_take(cache, sizeof(*page)), **bucket;
+	struct code_page *page = (void *)(cache->arena + cache->pages_used), **bucket;
 
+	cache->pages_used += ALIGN_UP(sizeof(*page), 64); /* see make_room() */
 	bucket = page_bucket(cache, gpa);
 	page->gpa = gpa;
 	page->hash_next = *bucket;
@@ -407,22 +418,19 @@ static uint8_t *block_source(struct block *b)
 static struct block *block_make(struct vcpu *c, struct code_page *page, gva_t address)
 {
 	struct block_cache *cache = c->blocks;
-	struct block *b = (struct block *)(cache->arena + cache->arena_used), **bucket;
+	struct block *b = (struct block *)(cache->arena + cache->blocks_used), **bucket;
 	unsigned offset = address & ~PAGE_MASK;
 	gpa_t gpa = page->gpa + offset;
+	size_t bytes;
 
 	block_init(c, b, page, gpa);
 	page_take(page, offset, BLOCK_BYTES + 15);
-	if (!block_fill(c, b, page->copy + offset, PAGE_BYTES - offset, block_limit(c, BLOCK_INSNS))) {
-		/* The second page's record may have to be made where b is now. */
-		(void)page_at(c, (address & PAGE_MASK) + PAGE_BYTES);
-		b = (struct block *)(cache->arena + cache->arena_used);
-		block_init(c, b, page, gpa);
+	if (!block_fill(c, b, page->copy + offset, PAGE_BYTES - offset, block_limit(c, BLOCK_INSNS)))
 		block_fill_crossing(c, b, page, address);
-	}
 	mark(page, offset, MIN(bytes_seen(b), PAGE_BYTES - offset));
 	memcpy(block_source(b), page->copy + offset, b->crosses ? 0 : b->bytes);
-	arena_take(cache, sizeof(*b) + (b->count + 1u) * sizeof(struct insn) + b->bytes);
+	bytes = sizeof(*b) + (b->count + 1u) * sizeof(struct insn) + b->bytes;
+	cache->blocks_used += ALIGN_UP(bytes, _Alignof(struct block));
 	c->count_decoded++;
 	bucket = block_bucket(cache, gpa, b->mode);
 	b->hash_next = *bucket;
@@ -491,6 +499,20 @@ static gva_t code_address(const struct vcpu *c)
 	return c->mode & MODE_CODE64 ? c->rip : (uint32_t)(c->seg[CS].base + c->rip);
 }
 
+/* For a block and three pages, which is the most that is made before the next look. */
+static void make_room(struct vcpu *c)
+{
+	struct block_cache *cache = c->blocks;
+	size_t room = c->jit ? ROOM_BESIDE_TRANSLATOR : PAGES_AT;
+
+	if (cache->pages_used + 4 * sizeof(struct code_page) > ARENA_BYTES) {
+		interp_flush(c);
+	} else if (cache->blocks_used + MOST_OF_BLOCK > room) {
+		drop_blocks(c);
+		c->count_drops++;
+	}
+}
+
 /*
  * Near the end of CS: one instruction, not kept, from the bytes the limit allows.
  * [SDM 3 5.3] a fetch beyond it is #GP.
@@ -505,6 +527,7 @@ static struct block *block_at_limit(struct vcpu *c, gva_t address)
 
 	if (c->rip > limit)
 		raise_gp(c);
+	make_room(c);
 	allowed = (unsigned)MIN(limit - c->rip + 1, 15);
 	page = page_at(c, address);
 	block_init(c, b, page, page->gpa + offset);
@@ -534,14 +557,10 @@ static struct lookup_entry *lookup_at(struct vcpu *c, gva_t address)
 
 NOINLINE static struct block *block_find_slowly(struct vcpu *c, gva_t address)
 {
-	struct block_cache *cache = c->blocks;
 	struct code_page *page;
 	struct block *b;
 
-	/* A block and three pages at most before the next look. */
-	if (cache->arena_used + sizeof(*b) + (BLOCK_INSNS + 1) * sizeof(struct insn) + 256 +
-		    4 * sizeof(struct code_page) > ARENA_BYTES)
-		interp_flush(c);
+	make_room(c);
 	page = page_at(c, address);
 	b = block_in_hash(c, page, address);
 	if (!b)

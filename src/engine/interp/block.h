@@ -6,8 +6,8 @@
 #include "engine/interp/interp.h"
 #include "engine/mmu/mmu.h"
 
-/* How a block was left: c->link. */
-enum { LINK_NONE, LINK_NEXT, LINK_TARGET, LINK_COUNT };
+/* How a block was left: c->link. All but the first have a struct link. */
+enum { LINK_NONE, LINK_NEXT, LINK_TARGET, LINK_COUNT = 2 };
 
 enum { BLOCK_INSNS = 64, BLOCK_BYTES = 255 - 15 };
 
@@ -55,7 +55,7 @@ struct block {
 	struct insn insns[]; /* `count` and one that leaves the block */
 };
 
-enum { LOOKUP_ENTRIES = 16384, BLOCK_HASH = 262144, PAGE_HASH = 16384, FETCH_ENTRIES = 1024,
+enum { LOOKUP_ENTRIES = 16384, BLOCK_HASH = 65536, PAGE_HASH = 16384, FETCH_ENTRIES = 1024,
        SEEN_BITS = 16384 };
 
 struct lookup_entry {
@@ -79,8 +79,10 @@ struct block_cache {
 	struct insn *stopped;
 	op_fn *stopped_exec;
 
-	uint8_t *arena;
-	size_t arena_used;
+	uint8_t *arena; /* blocks, and from PAGES_AT on the records of pages */
+	size_t blocks_used, pages_used;
+	unsigned drops;   /* how often all blocks went */
+	bool has_dropped; /* and translations did not */
 	uint64_t limit_insns[2 * sizeof(struct insn) / 8 + sizeof(struct block) / 8 + 1];
 	struct lookup_entry lookup[LOOKUP_ENTRIES];
 	struct fetch_entry fetch[FETCH_ENTRIES];

@@ -54,10 +54,12 @@ static ALWAYS_INLINE bool link_holds(const struct vcpu *c, const struct link *l)
 static struct block *follow(struct vcpu *c, struct block *b, struct link *l)
 {
 	uint64_t from = c->gpr[GPR_BLOCK];
+	unsigned drops = c->blocks->drops;
 	struct block *to = code_block_find(c);
 
-	if (l == &b->link[LINK_NONE] || !(to->mode & MODE_FLAT) || to->crosses || b->crosses ||
-	    to->mode != b->mode)
+	if (c->blocks->drops != drops) /* `b` is gone */
+		return to;
+	if (!(to->mode & MODE_FLAT) || to->crosses || b->crosses || to->mode != b->mode)
 		return to;
 	*l = (struct link){ .rip = c->rip,
 			    .epoch = c->code_epoch[code_half(c, c->rip)],
@@ -118,6 +120,10 @@ static struct jit_block *translation(struct vcpu *c, struct block *b)
 	unsigned hot = c->vm->translator > 1 ? 1 : (unsigned)HOT << b->patience;
 	struct jit_source source;
 
+	if (!b->translation && !b->heat && c->blocks->has_dropped) {
+		b->translation = jit_find(c, b->number, b->number2);
+		b->jit_epoch = c->jit_epoch;
+	}
 	/* If it may not run now, running it would lead straight back here. */
 	if (b->translation && b->jit_epoch == c->jit_epoch && jit_matches(c, b->translation))
 		return jit_may_run(c, b->translation) ? b->translation : NULL;
@@ -167,9 +173,9 @@ static void run_chain(struct vcpu *c)
 		}
 		c->jit_link = NULL;
 		run_block(c, b);
-		l = &b->link[c->link];
 		if (unlikely(has_requests(c)) || c->link == LINK_NONE)
 			break;
+		l = &b->link[c->link - LINK_NEXT];
 		looked_up = !likely(link_holds(c, l));
 		b = looked_up ? follow(c, b, l) : l->to;
 	}

@@ -17,7 +17,8 @@
 #define GS(member) at_gs(offsetof(struct vcpu, member))
 
 enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, RETURNS = 512, JUMP_BITS = 16,
-       JUMP_ENTRIES = 1 << JUMP_BITS, CACHE_BYTES = 128 << 20, COLD_AT = CACHE_BYTES / 2,
+       JUMP_ENTRIES = 1 << JUMP_BITS, RIP_BITS = 13,
+       CACHE_BYTES = 128 << 20, COLD_AT = CACHE_BYTES / 2,
        MAX_BLOCKS = 1 << 19, MAX_SINGLES = 1 << 20, MAX_LINKS = 1 << 21,
        CODE_PAGE_BITS = 11, MAX_IDENTITIES = 1 << 15,
        ROOM_FOR_ONE = 48 << 10, MAX_LEAVES = 192, MAX_GROUPS = 32, MAX_SLOW = 192,
@@ -63,6 +64,7 @@ struct jit_block {
 	 * somebody wants the vCPU. Flags are in vcpu.jit_flags if they are needed. */
 	const uint8_t *entry_any, *entry, *entry_vectors, *entry_forward;
 	const uint8_t *entry_flags; /* as `entry`; flags are in EFLAGS */
+	struct jit_block *chain; /* jit.by_rip */
 };
 
 struct jump_entry {
@@ -90,6 +92,7 @@ struct jit {
 	const uint8_t *vectors_load[VECTOR_LEVELS], *vectors_load_all, *vectors_spill;
 	struct jit_block *blocks;
 	unsigned block_count;
+	struct jit_block *by_rip[1 << RIP_BITS]; /* what is not superseded: jit_find() */
 	struct jit_single *singles;
 	unsigned single_count;
 	struct jit_link *links;
@@ -317,7 +320,9 @@ void need_canonical(struct translator *t); /* T1 */
  * negative: it is known to be. */
 void exit_indirect(struct translator *t, int32_t moved);
 
-/* run.c: behind an instruction done by the interpreter: translated code goes on. */
+/* run.c */
+void block_remember(struct jit *jit, struct jit_block *block); /* for jit_find() */
+/* Behind an instruction done by the interpreter: translated code goes on. */
 op_fn jit_single_done;
 
 /* segment.c */

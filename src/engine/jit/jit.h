@@ -58,6 +58,9 @@ void jit_segments_update(struct vcpu *c);
  * next instruction's first. Returns how many. */
 unsigned jit_ways_on(const struct jit_part *part, uint32_t mode, uint64_t rips[2]);
 struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source);
+/* What was translated for c->rip and is still right, of code in these pages; NULL: nothing. */
+struct jit_block *jit_find(const struct vcpu *c, const uint32_t *page_code,
+			   const uint32_t *page2_code);
 /* True if `block` is (still) what is at c->rip. */
 bool jit_matches(const struct vcpu *c, const struct jit_block *block);
 /* False while MXCSR or CR0 are in the way of its vector instructions. */

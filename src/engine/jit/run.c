@@ -257,6 +257,7 @@ void jit_flush(struct vcpu *c)
 	jit->block_count = 0;
 	jit->single_count = 0;
 	jit->link_count = 0;
+	memset(jit->by_rip, 0, sizeof(jit->by_rip));
 	jit->counters.flushes++;
 	c->jit_epoch++;
 	c->jit_link = NULL;
@@ -271,6 +272,38 @@ bool jit_matches(const struct vcpu *c, const struct jit_block *block)
 		return false;
 	return block->rip == c->rip && block->mode == jit_mode(c) &&
 	       __atomic_load_n(block->page_code, __ATOMIC_RELAXED) == block->stamp;
+}
+
+static struct jit_block **by_rip(struct jit *jit, uint64_t rip)
+{
+	return &jit->by_rip[jump_index(rip) >> (JUMP_BITS - RIP_BITS)];
+}
+
+/* In place of what was translated from the same page's former contents: stamps never come back. */
+void block_remember(struct jit *jit, struct jit_block *block)
+{
+	struct jit_block **first = by_rip(jit, block->rip), **link = first, *b;
+
+	while ((b = *link)) {
+		if (b->rip == block->rip && b->mode == block->mode &&
+		    b->page_code == block->page_code && b->page2_code == block->page2_code)
+			*link = b->chain;
+		else
+			link = &b->chain;
+	}
+	block->chain = *first;
+	*first = block;
+}
+
+struct jit_block *jit_find(const struct vcpu *c, const uint32_t *page_code,
+			   const uint32_t *page2_code)
+{
+	struct jit_block *b = *by_rip(c->jit, c->rip);
+
+	while (b && (b->page_code != page_code || b->page2_code != page2_code ||
+		     !jit_matches(c, b)))
+		b = b->chain;
+	return b;
 }
 
 bool jit_may_run(const struct vcpu *c, const struct jit_block *block)

@@ -439,6 +439,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	if (t.e.full || hot.full)
 		return NULL;
 	jit->block_count++;
+	block_remember(jit, t.block);
 	jit_log_block(c, source, &hot, &t.e);
 	jit->used = ALIGN_UP((size_t)(hot.out - jit->code.write), 16);
 	jit->cold_used = (size_t)(t.e.out - jit->code.write);
