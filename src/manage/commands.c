@@ -234,6 +234,15 @@ static int translate(const struct run_options *run, struct texts *args, struct e
 	return 0;
 }
 
+/* Anywhere before "--". */
+static bool asks_for_help(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return true;
+	return false;
+}
+
 int command_run(int argc, char **argv)
 {
 	struct run_options options = { 0 };
@@ -241,7 +250,7 @@ int command_run(int argc, char **argv)
 	struct err err = { 0 };
 	int status;
 
-	if (!argc || !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h")) {
+	if (!argc || asks_for_help(argc, argv)) {
 		fputs(run_usage, argc ? stdout : stderr);
 		return argc ? 0 : 1;
 	}

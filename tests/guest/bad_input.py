@@ -148,6 +148,8 @@ def questions():
     """(arguments, a word of the answer)"""
     yield ["-help"], "\n  -S\n"
     yield ["-version"], "7.2.0"
+    yield ["run", "--help"], "--memory"
+    yield ["run", "disk.img", "--cpus", "2", "--help"], "--memory"
     yield ["-M", "help"], "pc "
     yield ["-accel", "help"], "soft"
     yield ["-cpu", "help"], "max"
