@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-from expect import Failed, Machine  # noqa: E402
+from expect import Failed, Machine, boot_disk  # noqa: E402
 
 SECTOR = bytes.fromhex(
     "fa31c08ed88ed0bc007c488ec0fbe86600e49224fde692e85d00e492e87400b0d0e664e460e86b00"
@@ -28,8 +28,7 @@ def main():
     kelvin, accel = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "soft"
     with tempfile.TemporaryDirectory() as directory:
         disk, log = os.path.join(directory, "disk"), os.path.join(directory, "log")
-        with open(disk, "wb") as file:
-            file.write((SECTOR.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
+        boot_disk(disk, SECTOR)
 
         def said():
             with open(log, "rb") as file:

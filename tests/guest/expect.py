@@ -36,6 +36,12 @@ class Failed(Exception):
     """What the machine did not do."""
 
 
+def boot_disk(path, code):
+    """A disk of 1 MiB whose first sector is this code."""
+    with open(path, "wb") as file:
+        file.write((code.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
+
+
 class Machine:
     """A running VMM. Use it in a with statement, so that it is gone at the end."""
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-from expect import Failed, Machine  # noqa: E402
+from expect import Failed, Machine, boot_disk  # noqa: E402
 
 # Writes R to port e9 in real mode; loads a flat GDT at offset 30, enters 32-bit protected mode,
 # pushes P and writes it popped; halts.
@@ -35,8 +35,7 @@ def boot_menu(kelvin):
 
 def sector(kelvin, directory):
     disk, log = os.path.join(directory, "disk"), os.path.join(directory, "log")
-    with open(disk, "wb") as file:
-        file.write((SECTOR.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
+    boot_disk(disk, SECTOR)
     with Machine([kelvin, "-accel", "kvm,prove=off", "-m", "32", "-nic", "none",
                   "-drive", f"file={disk},format=raw", "-chardev", f"file,id=log,path={log}",
                   "-device", "isa-debugcon,chardev=log,iobase=0xe9"], 100) as machine:

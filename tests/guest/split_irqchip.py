@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-from expect import Failed, Machine  # noqa: E402
+from expect import Failed, Machine, boot_disk  # noqa: E402
 
 ROUNDS = 25
 TICKS, TURNS = 0x600, 0x604
@@ -40,8 +40,7 @@ def main():
     kelvin, accel = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "soft"
     with tempfile.TemporaryDirectory() as directory:
         disk, snapshot = os.path.join(directory, "disk"), os.path.join(directory, "snapshot")
-        with open(disk, "wb") as file:
-            file.write((SECTOR.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
+        boot_disk(disk, SECTOR)
         with Machine([kelvin, "-accel", accel, "-machine", "pc,kernel-irqchip=split", "-m", "4",
                       "-nic", "none", "-drive", f"file={disk},format=raw"], 60) as machine:
             def started():
