@@ -164,6 +164,7 @@ static void report(struct program *p)
 	(void)differs(p);
 	printf("seed %llu differs\n", (unsigned long long)p->seed);
 	print_difference();
+	fflush(stdout); /* what follows takes its time */
 	if (still_differs(p)) {
 		shrink(p);
 		(void)still_differs(p);

@@ -488,7 +488,7 @@ struct target *target_new(int translator, bool exact_flags, enum kicks kicks)
 	ask(t->vcpu, KVM_GET_SREGS, &t->sregs, NULL);
 	(void)vm_ioctl(t->vcpu, KVM_SET_XCRS, (uintptr_t)&xcrs, NULL);
 	pthread_getcpuclockid(pthread_self(), &t->clock);
-	t->limit_ns = translator ? 10ull * HUNG_NS : HUNG_NS;
+	t->limit_ns = translator ? 50ull * HUNG_NS : HUNG_NS;
 	pthread_create(&t->kicker, NULL, kick, t);
 	return t;
 }
