@@ -14,6 +14,7 @@ void port_free(void *memory);
 /* Zeroed on first touch, page-aligned, never backed before it is touched. */
 void *port_alloc_pages(size_t bytes);
 void port_free_pages(void *memory, size_t bytes);
+void port_forget_pages(void *pages, size_t bytes); /* of one: they read as zeros, the host has them back */
 
 /* Pages that can have a second address: port_share_page makes the page at `page` the one at `as`.
  * Both must lie in port_alloc_shared areas. Freed by port_free_pages. */

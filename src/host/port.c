@@ -58,6 +58,11 @@ void *port_alloc_pages(size_t bytes)
 	return map(bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
 }
 
+void port_forget_pages(void *pages, size_t bytes)
+{
+	madvise(pages, bytes, MADV_DONTNEED); /* if not, they are only not zero */
+}
+
 void *port_alloc_shared(size_t bytes)
 {
 	return map(bytes, MAP_SHARED | MAP_ANONYMOUS);

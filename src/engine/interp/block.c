@@ -6,8 +6,9 @@
  * stands a table by linear address, void after a flush of translations (a new epoch). A block is
  * valid while the number of its page (memslot.code) is its stamp: a write to the page changes it,
  * but for some beside code (interp_needs_to_know).
- * When there is no more room for blocks all of them are dropped: most code of a system's start never
- * runs again. Translations stay, and are found again (jit_find).
+ * When there is no more room for blocks, or the vCPU has slept for most of a second, all of them are
+ * dropped: most code of a system's start never runs again. Translations stay, and are found again
+ * (jit_find).
  *
  * Devices write without telling us, so a page is compared with its copy the first time it is used
  * in an epoch; without paging every interp_run() is an epoch.
@@ -27,8 +28,9 @@
 
 #include <errno.h>
 
-/* Blocks that run often are needed little once they are translated. */
-enum { ROOM_BESIDE_TRANSLATOR = 12 << 20, PAGES_AT = 128 << 20, ARENA_BYTES = 256 << 20,
+/* Beside a translator blocks that run often are needed little. KEPT_ASLEEP are worth no drop. */
+enum { ROOM_BESIDE_TRANSLATOR = 64 << 20, PAGES_AT = 128 << 20, ARENA_BYTES = 256 << 20,
+       KEPT_ASLEEP = 8 << 20, REST_NS = 1000000000,
        MOST_OF_BLOCK = sizeof(struct block) + (BLOCK_INSNS + 1) * sizeof(struct insn) + 256 };
 
 static void exec_block_end(struct vcpu *c, const struct insn *i)
@@ -176,6 +178,25 @@ static void drop_blocks(struct vcpu *c)
 	cache->has_dropped = true;
 	memset(cache->hash, 0, sizeof(cache->hash));
 	memset(cache->lookup, 0, sizeof(cache->lookup));
+}
+
+void interp_slept(struct vcpu *c, uint64_t from_ns, uint64_t to_ns)
+{
+	struct block_cache *cache = c->blocks;
+	uint64_t passed = to_ns - cache->rest_since_ns;
+	bool rests;
+
+	cache->rest_ns += to_ns - from_ns;
+	if (passed < REST_NS)
+		return;
+	rests = cache->rest_ns > passed / 10 * 9;
+	cache->rest_since_ns = to_ns;
+	cache->rest_ns = 0;
+	if (!c->jit || !rests || cache->blocks_used < KEPT_ASLEEP)
+		return;
+	port_forget_pages(cache->arena, ALIGN_DOWN(cache->blocks_used, PAGE_BYTES));
+	drop_blocks(c);
+	c->count_drops++;
 }
 
 void interp_flush(struct vcpu *c)

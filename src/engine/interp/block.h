@@ -55,7 +55,7 @@ struct block {
 	struct insn insns[]; /* `count` and one that leaves the block */
 };
 
-enum { LOOKUP_ENTRIES = 16384, BLOCK_HASH = 65536, PAGE_HASH = 16384, FETCH_ENTRIES = 1024,
+enum { LOOKUP_ENTRIES = 16384, BLOCK_HASH = 262144, PAGE_HASH = 16384, FETCH_ENTRIES = 1024,
        SEEN_BITS = 16384 };
 
 struct lookup_entry {
@@ -83,6 +83,7 @@ struct block_cache {
 	size_t blocks_used, pages_used;
 	unsigned drops;   /* how often all blocks went */
 	bool has_dropped; /* and translations did not */
+	uint64_t rest_since_ns, rest_ns; /* interp_slept() */
 	uint64_t limit_insns[2 * sizeof(struct insn) / 8 + sizeof(struct block) / 8 + 1];
 	struct lookup_entry lookup[LOOKUP_ENTRIES];
 	struct fetch_entry fetch[FETCH_ENTRIES];

@@ -28,6 +28,8 @@ void interp_fini(struct vcpu *c);
 /* Drops every decoded block: CPUID or memory slots changed. By the vCPU's thread outside a block,
  * or with the vCPU not running. */
 void interp_flush(struct vcpu *c);
+/* The vCPU slept. If it does so nearly all the time, memory goes back to the host. */
+void interp_slept(struct vcpu *c, uint64_t from_ns, uint64_t to_ns);
 /* Forgets linear -> block shortcuts: called by tlb_flush_all and tlb_flush_non_global. Also makes
  * decoded pages be compared with memory before they run again (a device may have written them). */
 void interp_flush_lookup(struct vcpu *c);
