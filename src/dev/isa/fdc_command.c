@@ -131,30 +131,29 @@ static void do_part_id(struct fdc *f)
 	one_result(f, 0x41);
 }
 
-static void do_dump(struct fdc *f)
+/* What both DUMPREG and SAVE tell: 10 bytes. */
+static void put_settings(const struct fdc *f, uint8_t *to)
 {
 	for (unsigned i = 0; i < DRIVE_NUMBERS; i++)
-		f->result[i] = f->drive[i].track;
-	f->result[4] = f->specify[0];
-	f->result[5] = f->specify[1];
-	f->result[6] = f->sectors_per_track;
-	f->result[7] = (uint8_t)(f->lock << 7 | f->perpendicular);
-	f->result[8] = f->config;
-	f->result[9] = f->precompensation;
+		to[i] = f->drive[i].track;
+	to[4] = f->specify[0];
+	to[5] = f->specify[1];
+	to[6] = f->sectors_per_track;
+	to[7] = (uint8_t)(f->lock << 7 | f->perpendicular);
+	to[8] = f->config;
+	to[9] = f->precompensation;
+}
+
+static void do_dump(struct fdc *f)
+{
+	put_settings(f, f->result);
 	fdc_enter_result(f, 10);
 }
 
 static void do_save(struct fdc *f)
 {
 	memset(f->result, 0, sizeof(f->result));
-	for (unsigned i = 0; i < DRIVE_NUMBERS; i++)
-		f->result[2 + i] = f->drive[i].track;
-	f->result[6] = f->specify[0];
-	f->result[7] = f->specify[1];
-	f->result[8] = f->sectors_per_track;
-	f->result[9] = (uint8_t)(f->lock << 7 | f->perpendicular);
-	f->result[10] = f->config;
-	f->result[11] = f->precompensation;
+	put_settings(f, f->result + 2);
 	fdc_enter_result(f, 15);
 }
 
@@ -186,10 +185,10 @@ static const struct command {
 	uint8_t mask, value, parameters;
 	void (*run)(struct fdc *f);
 } commands[] = {
-	{ 0x1f, 0x06, 8, fdc_read_data },          { 0x1f, 0x05, 8, fdc_write_data },
-	{ 0x1f, 0x0c, 8, fdc_read_data },          { 0x1f, 0x09, 8, fdc_write_data },
-	{ 0x9f, 0x02, 8, fdc_read_data },          { 0x1f, 0x16, 8, fdc_verify },
-	{ 0xbf, 0x0d, 5, fdc_format },        { 0xbf, 0x0a, 1, fdc_read_id },
+	{ 0x1f, 0x06, 8, fdc_read_data },    { 0x1f, 0x05, 8, fdc_write_data },
+	{ 0x1f, 0x0c, 8, fdc_read_data },    { 0x1f, 0x09, 8, fdc_write_data },
+	{ 0x9f, 0x02, 8, fdc_read_data },    { 0x1f, 0x16, 8, fdc_verify },
+	{ 0xbf, 0x0d, 5, fdc_format },       { 0xbf, 0x0a, 1, fdc_read_id },
 	{ 0xff, 0x03, 2, do_specify },       { 0xff, 0x04, 1, do_sense_drive },
 	{ 0xff, 0x07, 1, do_recalibrate },   { 0xff, 0x08, 0, do_sense_interrupt },
 	{ 0xff, 0x0e, 0, do_dump },          { 0xff, 0x0f, 2, do_seek },
