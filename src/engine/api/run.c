@@ -62,14 +62,13 @@ static bool has_full_irqchip(const struct vcpu *c)
 /* Until a request, immediate_exit, a signal or the LAPIC timer. 0 or -EINTR. */
 static int sleep_until_event(struct vcpu *c)
 {
-	uint64_t due = lapic_timer_deadline_ns(c), deadline = due, slept_from;
+	uint64_t due = lapic_timer_deadline_ns(c), deadline = due, from = port_now_ns(), now;
 	uint32_t word;
 	int result = 0;
 
 	if (c->has_signal_mask)
-		deadline = MIN(deadline, port_now_ns() + SLEEP_POLL_NS);
+		deadline = MIN(deadline, from + SLEEP_POLL_NS);
 	pv_sleep_begins(c);
-	slept_from = port_now_ns();
 	vcpu_leave(c);
 	/* Pairs with vcpu_request(): it sets `requests`, then looks at `sleeping`. */
 	__atomic_store_n(&c->sleeping, 1, __ATOMIC_SEQ_CST);
@@ -80,8 +79,9 @@ static int sleep_until_event(struct vcpu *c)
 	__atomic_store_n(&c->sleeping, 0, __ATOMIC_SEQ_CST);
 	vcpu_enter(c);
 	pv_sleep_ended(c);
-	interp_slept(c, slept_from, port_now_ns());
-	if (due != UINT64_MAX && port_now_ns() >= due)
+	now = port_now_ns();
+	interp_slept(c, from, now);
+	if (due != UINT64_MAX && now >= due)
 		lapic_timer_fired(c);
 	return result == -EINTR ? -EINTR : 0;
 }

@@ -120,10 +120,8 @@ static ALWAYS_INLINE void shift(struct vcpu *c, const struct insn *i, enum shift
 				enum form form, unsigned count)
 {
 	unsigned bits = 8 * size;
-	bool carry = flag_cf(c);
+	bool carry = flag_cf(c), is_none;
 	uint64_t a, result;
-
-	bool is_none;
 
 	count &= size == 8 ? 63 : 31;
 	is_none = !count;

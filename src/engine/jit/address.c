@@ -124,16 +124,19 @@ void guest_address(struct translator *t, const struct insn *i, unsigned to)
 	add_segment_base(t, i->seg, to);
 }
 
+static size_t tag_of(bool write)
+{
+	return write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
+}
+
 uint8_t *emit_tlb_look(struct emitter *e, unsigned size, bool write)
 {
-	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
-
 	_Static_assert(sizeof(struct tlb_entry) == 32, "the index below is scaled by 32");
 	emit_mov(e, 4, T1, T0);
 	emit_shift(e, SHIFT_SHR, 4, T1, PAGE_SHIFT - 5);
 	emit_alu_imm(e, ALU_AND, 4, T1, (TLB_ENTRIES - 1) << 5);
 	emit_alu(e, ALU_ADD, 8, T1, GS(tlb_now));
-	emit_alu(e, ALU_SUB, 8, T0, at_register(T1, (int32_t)tag));
+	emit_alu(e, ALU_SUB, 8, T0, at_register(T1, (int32_t)tag_of(write)));
 	emit_alu_imm(e, ALU_CMP, 8, T0, (int32_t)(PAGE_BYTES - size));
 	return emit_jcc(e, CC_A);
 }
@@ -159,14 +162,22 @@ void host_address_of_linear(struct translator *t, unsigned size, bool write)
 	find_in_tlb(t, size, write);
 }
 
-/* After a look: what the host's addresses are above the guest's, or, for a base in memory, the host's
- * address of what that leads to. */
-static void load_addend(struct translator *t, unsigned base)
+/* After a look: what the host's addresses are above the guest's. */
+static void load_addend(struct translator *t, bool on_stack)
 {
-	emit_load(&t->e, 8, T0, base == RSP ? GS(stack_addend) :
+	emit_load(&t->e, 8, T0, on_stack ? GS(stack_addend) :
 		  at_register(T1, offsetof(struct tlb_entry, addend)));
-	if (host_of(base) < 0)
-		emit_alu(&t->e, ALU_ADD, 8, T0, gpr_slot(base));
+}
+
+static void add_gpr(struct translator *t, unsigned guest) /* to T0 */
+{
+	int host = host_of(guest);
+
+	if (host < 0)
+		emit_alu(&t->e, ALU_ADD, 8, T0, gpr_slot(guest));
+	else
+		emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x03, .size = 8 }, T0,
+			 (unsigned)host);
 }
 
 struct host_memory beside_base(unsigned base, int32_t disp)
@@ -215,11 +226,14 @@ void check_range(struct translator *t, struct group *g, unsigned base, int32_t l
 		check_stack_range(t, g);
 	else
 		g->from[g->froms++] = emit_tlb_look(&t->e, g->size, write);
-	if (t->word < 8) /* addresses wrap */
+	if (t->word < 8) { /* addresses wrap */
 		emit_alu(&t->e, ALU_ADD, 8, T0, base == RSP ? GS(stack_host) :
 			 at_register(T1, offsetof(struct tlb_entry, host)));
-	else
-		load_addend(t, base);
+		return;
+	}
+	load_addend(t, base == RSP);
+	if (host_of(base) < 0)
+		add_gpr(t, base);
 }
 
 static bool is_on_stack(const struct insn *i, unsigned size)
@@ -249,18 +263,17 @@ static uint64_t known_address(const struct translator *t, const struct insn *i)
 /* An address in one page. */
 static struct host_memory check_constant(struct translator *t, uint64_t address, bool write)
 {
-	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
 	size_t entry = (address >> PAGE_SHIFT) % TLB_ENTRIES * sizeof(struct tlb_entry);
 	uint64_t page = address & PAGE_MASK;
 	bool is_short = (int64_t)address == (int32_t)address;
 
 	emit_load(&t->e, 8, T0, GS(tlb_now));
 	if (is_short) {
-		emit_alu_mem_imm(&t->e, ALU_CMP, 8, at_register(T0, (int32_t)(entry + tag)),
+		emit_alu_mem_imm(&t->e, ALU_CMP, 8, at_register(T0, (int32_t)(entry + tag_of(write))),
 				 (int32_t)page);
 	} else {
 		emit_mov_imm(&t->e, T1, page);
-		emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, (int32_t)(entry + tag)));
+		emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, (int32_t)(entry + tag_of(write))));
 	}
 	slow_if(t, CC_NE);
 	emit_load(&t->e, 8, T0,
@@ -284,6 +297,7 @@ static bool is_direct(const struct translator *t, const struct insn *i, unsigned
 struct host_memory check_operand(struct translator *t, const struct insn *i, unsigned size, bool write)
 {
 	struct slow_path *s = &t->slow[t->slow_count];
+	bool on_stack = is_on_stack(i, size);
 
 	if (!is_direct(t, i, size)) {
 		check_address(t, i, size, write);
@@ -293,23 +307,15 @@ struct host_memory check_operand(struct translator *t, const struct insn *i, uns
 	if (i->base >= GPR_ZERO && i->index >= GPR_ZERO)
 		return check_constant(t, known_address(t, i), write);
 	guest_address(t, i, T0);
-	if (is_on_stack(i, size)) {
+	if (on_stack)
 		look_on_stack(t);
-		load_addend(t, RSP);
-		return beside_base(RSP, (int32_t)i->disp);
-	}
-	s->from[s->froms++] = emit_tlb_look(&t->e, size, write);
-	emit_load(&t->e, 8, T0, at_register(T1, offsetof(struct tlb_entry, addend)));
-	if (i->index >= GPR_ZERO) {
-		if (host_of(i->base) < 0)
-			emit_alu(&t->e, ALU_ADD, 8, T0, gpr_slot(i->base));
+	else
+		s->from[s->froms++] = emit_tlb_look(&t->e, size, write);
+	load_addend(t, on_stack);
+	if (i->base < GPR_ZERO && (i->index < GPR_ZERO || host_of(i->base) < 0))
+		add_gpr(t, i->base);
+	if (i->index >= GPR_ZERO)
 		return beside_base(i->base, (int32_t)i->disp);
-	}
-	if (i->base < GPR_ZERO && host_of(i->base) < 0)
-		emit_alu(&t->e, ALU_ADD, 8, T0, gpr_slot(i->base));
-	else if (i->base < GPR_ZERO)
-		emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x03, .size = 8 }, T0,
-			 (unsigned)host_of(i->base));
 	return (struct host_memory){ .base = T0, .index = (int8_t)host_of(i->index),
 				     .scale = i->scale, .disp = (int32_t)i->disp };
 }
@@ -323,7 +329,7 @@ struct host_memory check_stack_operand(struct translator *t, int32_t offset, uns
 	clobber_flags(t);
 	emit_lea(&t->e, 8, T0, at_register(GUEST_RSP, offset));
 	look_on_stack(t);
-	load_addend(t, RSP);
+	load_addend(t, true);
 	return beside_base(RSP, offset);
 }
 

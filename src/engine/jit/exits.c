@@ -27,6 +27,13 @@ static struct host_memory key_for(const struct translator *t)
 	return code_half(t->c, linear_of(t, t->rip)) ? GS(jit_key[1]) : GS(jit_key[0]);
 }
 
+/* T0: the entry of the table of targets. */
+static void jump_to_code(struct translator *t)
+{
+	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4,
+		 at_register(T0, offsetof(struct jump_entry, code)));
+}
+
 /* T0: the entry of the table of targets, T1: the target, which it still is after a miss. */
 static void jump_through_table(struct translator *t)
 {
@@ -38,8 +45,7 @@ static void jump_through_table(struct translator *t)
 	emit_load(&t->e, 8, T1, key_for(t));
 	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, key)));
 	stale->from = emit_jcc(&t->e, CC_NE);
-	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4,
-		 at_register(T0, offsetof(struct jump_entry, code)));
+	jump_to_code(t);
 	emit_land(&t->e, other);
 	stale->miss = emit_here(&t->e);
 }
@@ -64,8 +70,7 @@ static void emit_stale_jumps(struct translator *t)
 		other[1] = emit_jcc(&t->e, CC_NE);
 		emit_load(&t->e, 8, T1, key_for(t));
 		emit_store(&t->e, 8, at_register(T0, offsetof(struct jump_entry, key)), T1);
-		emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4,
-			 at_register(T0, offsetof(struct jump_entry, code)));
+		jump_to_code(t);
 		emit_land(&t->e, other[0]);
 		emit_land(&t->e, other[1]);
 		emit_load(&t->e, 8, T1, at_register(T0, offsetof(struct jump_entry, rip)));

@@ -6,8 +6,9 @@
  * --raw: mostly random bytes, with host addresses in registers. --kicks, --kick-thread: KVM_RUN
  * returns all the time and interrupts come. A program that ends differently is made smaller and
  * printed. --exact: status flags are compared at faults and interrupts too, with
- * vm_options.exact_flags. Some programs come, by a jump into an instruction or by changing their own code, to flags which the
- * manual leaves undefined, and fault then: they must agree but for those, and be few.
+ * vm_options.exact_flags. Some programs come, by a jump into an instruction or by changing their own
+ * code, to flags which the manual leaves undefined, and fault then: they must agree but for those, and
+ * be few.
  */
 #include "isolation.h"
 
