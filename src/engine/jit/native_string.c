@@ -90,14 +90,40 @@ static void elements(struct translator *t, const struct insn *i, unsigned index,
 	slow_if(t, CC_A);
 }
 
-static void exchange(struct translator *t, unsigned a, unsigned b)
+static void emit_two(struct translator *t, unsigned map, unsigned opcode, unsigned a, unsigned b)
 {
-	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x87, .size = 8 }, a, b);
+	emit_reg(&t->e, (struct encoding){ .map = (uint8_t)map, .opcode = (uint8_t)opcode, .size = 8 }, a, b);
 }
 
-static void emit_sub(struct translator *t, unsigned to, struct host_memory m)
+static void exchange(struct translator *t, unsigned a, unsigned b)
 {
-	emit_alu(&t->e, ALU_SUB, 8, to, m);
+	emit_two(t, 1, 0x87, a, b);
+}
+
+static void subtract(struct translator *t, unsigned from, unsigned what)
+{
+	emit_two(t, 1, 0x2b, from, what);
+}
+
+static void minimum(struct translator *t, unsigned to, unsigned other)
+{
+	emit_two(t, 1, 0x3b, to, other);
+	emit_two(t, 0x0f, 0x47, to, other); /* CMOVA */
+}
+
+static void add(struct translator *t, unsigned to, unsigned what) /* EFLAGS stay */
+{
+	struct host_memory m = at_register(to, 0);
+
+	m.index = (int8_t)what;
+	emit_lea(&t->e, t->word, to, m);
+}
+
+/* A host's address goes to the index register, and there what is to be added to be the guest's again. */
+static void to_host(struct translator *t, unsigned index, unsigned address)
+{
+	exchange(t, index, address);
+	subtract(t, address, index);
 }
 
 static void host_string(struct translator *t, const struct insn *i, unsigned op)
@@ -110,56 +136,103 @@ static void host_string(struct translator *t, const struct insn *i, unsigned op)
 	emit_u8(&t->e, op | (i->opsize > 1));
 }
 
-/* What a comparison found; with RCX 0 the flags stay. */
-static void save_flags(struct translator *t)
+/* MOVS, STOS. */
+static void repeat_move(struct translator *t, const struct insn *i, unsigned op)
 {
+	emit_alu_imm(&t->e, ALU_CMP, 8, H_RCX, PAGE_BYTES);
+	slow_if(t, CC_A);
+	if (op == MOVS) {
+		elements(t, i, H_RSI, false);
+		emit_store(&t->e, 8, GS(jit_scratch), T0);
+	}
+	elements(t, i, H_RDI, true);
+	if (op == MOVS) {
+		emit_load(&t->e, 8, T1, GS(jit_scratch));
+		to_host(t, H_RSI, T1);
+	}
+	to_host(t, H_RDI, T0);
+	host_string(t, i, op);
+	if (op == MOVS)
+		add(t, H_RSI, T1);
+	add(t, H_RDI, T0);
+}
+
+/* Whole elements from a host's address to the end of its page. */
+static void elements_in_page(struct translator *t, const struct insn *i, unsigned to, unsigned address)
+{
+	emit_mov(&t->e, 4, to, address);
+	emit_alu_imm(&t->e, ALU_OR, 4, to, -(int32_t)PAGE_BYTES);
+	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0xf7, .size = 4 }, 3, to); /* NEG */
+	if (i->opsize > 1)
+		emit_shift(&t->e, SHIFT_SHR, 4, to, i->opsize == 8 ? 3 : i->opsize / 2);
+}
+
+/* Of RCX elements at host's addresses those in the first page stay, and T1 has how many do not. */
+static void keep_those_in_page(struct translator *t, const struct insn *i, unsigned op)
+{
+	if (t->word == 4)
+		emit_mov(&t->e, 4, H_RCX, H_RCX);
+	elements_in_page(t, i, T1, H_RDI);
+	if (op == CMPS) {
+		emit_push_reg(&t->e, H_RCX);
+		minimum(t, T1, H_RCX);
+		elements_in_page(t, i, H_RCX, H_RSI);
+		minimum(t, H_RCX, T1);
+		emit_pop_reg(&t->e, T1);
+	} else {
+		minimum(t, T1, H_RCX);
+		exchange(t, T1, H_RCX);
+	}
+	subtract(t, T1, H_RCX);
+}
+
+/* CMPS, SCAS of RCX elements, not 0: at most to the end of a page. */
+static void compare_in_page(struct translator *t, const struct insn *i, unsigned op)
+{
+	if (op == CMPS) {
+		element(t, i, H_RSI, false);
+		emit_store(&t->e, 8, GS(jit_scratch), T0);
+	}
+	element(t, i, H_RDI, false);
+	to_host(t, H_RDI, T0);
+	if (op == CMPS) {
+		emit_load(&t->e, 8, T1, GS(jit_scratch));
+		to_host(t, H_RSI, T1);
+		emit_store(&t->e, 8, GS(jit_scratch), T1);
+	}
+	keep_those_in_page(t, i, op);
+	host_string(t, i, op);
+	add(t, H_RDI, T0);
+	if (op == CMPS) {
+		emit_load(&t->e, 8, T0, GS(jit_scratch));
+		add(t, H_RSI, T0);
+	}
+	add(t, H_RCX, T1);
 	flags_now_in_host(t);
-	emit_push_reg(&t->e, T0);
-	need_flags_in_memory(t);
-	emit_pop_reg(&t->e, T0);
-	t->flags_in_host = false;
 }
 
-static struct host_memory sum(unsigned a, unsigned b)
+/* With RCX 0 the flags stay. What goes on behind the page is the interpreter's. */
+static void repeat_compare(struct translator *t, const struct insn *i, unsigned op)
 {
-	struct host_memory m = at_register(a, 0);
+	struct slow_path *s = &t->slow[t->slow_count];
+	uint8_t *some, *none, *ended, *through;
 
-	m.index = (int8_t)b;
-	return m;
-}
-
-/* MOVS, CMPS. Host addresses in RSI and RDI, the guest's in T1 and T0 meanwhile. */
-static void repeat_two(struct translator *t, const struct insn *i, unsigned op)
-{
-	elements(t, i, H_RSI, false);
-	emit_store(&t->e, 8, GS(jit_scratch), T0);
-	elements(t, i, H_RDI, op == MOVS);
-	if (op == CMPS)
-		need_flags_in_host(t);
-	emit_load(&t->e, 8, T1, GS(jit_scratch));
-	exchange(t, H_RSI, T1);
-	exchange(t, H_RDI, T0);
-	host_string(t, i, op);
-	if (op == CMPS)
-		save_flags(t);
-	emit_sub(t, H_RSI, GS(jit_scratch)); /* bytes gone through */
-	emit_lea(&t->e, t->word, H_RDI, sum(T0, H_RSI));
-	emit_lea(&t->e, t->word, H_RSI, sum(T1, H_RSI));
-}
-
-/* STOS, SCAS. */
-static void repeat_one(struct translator *t, const struct insn *i, unsigned op)
-{
-	elements(t, i, H_RDI, op == STOS);
-	if (op == SCAS)
-		need_flags_in_host(t);
-	emit_store(&t->e, 8, GS(jit_scratch), T0);
-	exchange(t, H_RDI, T0);
-	host_string(t, i, op);
-	if (op == SCAS)
-		save_flags(t);
-	emit_sub(t, H_RDI, GS(jit_scratch));
-	emit_lea(&t->e, t->word, H_RDI, sum(T0, H_RDI));
+	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x85, .size = (uint8_t)t->word }, H_RCX,
+		 H_RCX);
+	some = emit_jcc(&t->e, CC_NE);
+	emit_load_status(&t->e, GS(jit_flags), T1);
+	none = emit_jmp(&t->e);
+	emit_land(&t->e, some);
+	compare_in_page(t, i, op);
+	ended = emit_jcc(&t->e, i->prefix & PREFIX_REPNE ? CC_E : CC_NE);
+	emit_bytes(&t->e, "\xe3", 2); /* JRCXZ */
+	through = t->e.out;
+	emit_save_status(&t->e, GS(jit_flags), T0);
+	s->from[s->froms++] = emit_jmp(&t->e);
+	if (!t->e.full)
+		through[-1] = (uint8_t)(t->e.out - through);
+	emit_land(&t->e, ended);
+	emit_land(&t->e, none);
 }
 
 static bool is_repeated(const struct insn *i)
@@ -180,11 +253,9 @@ bool native_string(struct translator *t, const struct insn *i, const struct op_i
 		single(t, i, op);
 		return true;
 	}
-	emit_alu_imm(&t->e, ALU_CMP, 8, H_RCX, PAGE_BYTES);
-	slow_if(t, CC_A);
-	if (op == MOVS || op == CMPS)
-		repeat_two(t, i, op);
+	if (op == MOVS || op == STOS)
+		repeat_move(t, i, op);
 	else
-		repeat_one(t, i, op);
+		repeat_compare(t, i, op);
 	return true;
 }
