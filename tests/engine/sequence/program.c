@@ -447,8 +447,11 @@ static void put_string(struct writer *w)
 		from = to + random_below(w->r, 16);
 	else if (random_percent(w->r, 30))
 		from = (from & PAGE_MASK) | (to & ~PAGE_MASK);
-	PUT(w, 0xb9); /* MOV ECX */
-	put32(w, (uint32_t)random_below(w->r, random_percent(w->r, 10) ? 6000 : 60));
+	PUT(w, 0xb9); /* MOV ECX; more than there is leads to a fault */
+	if (random_percent(w->r, 10))
+		put32(w, UINT32_MAX);
+	else
+		put32(w, (uint32_t)random_below(w->r, random_percent(w->r, 10) ? 6000 : 60));
 	PUT(w, 0xbf);
 	put32(w, (uint32_t)to);
 	PUT(w, 0xbe);
