@@ -14,8 +14,6 @@
 #include "engine/mmu/io.h"
 #include "engine/sys/sys.h"
 
-enum { RUN_LIMIT = 1 << 16 }; /* elements between two looks at c->requests */
-
 static bool is_repeated(const struct insn *i)
 {
 	return i->prefix & (PREFIX_REP | PREFIX_REPNE);
@@ -190,6 +188,19 @@ static void stos_element(struct vcpu *c, const struct insn *i)
 	index_add(c, i, RDI, stride(c, i));
 }
 
+/* Whole elements. What is written is not read again: others may write there too. */
+static void fill(uint8_t *to, uint64_t value, unsigned size, uint64_t bytes)
+{
+	static const uint64_t factor[] = { [1] = UINT64_MAX / 0xff, [2] = UINT64_MAX / 0xffff,
+					   [4] = UINT64_MAX / 0xffffffff, [8] = 1 };
+	uint64_t word = low_bytes(value, size) * factor[size], words[] = { word, word, word, word };
+	uint64_t n = 0;
+
+	for (; n + sizeof(words) <= bytes; n += sizeof(words))
+		memcpy(to + n, words, sizeof(words));
+	memcpy(to + n, words, bytes - n);
+}
+
 static uint64_t stos_run(struct vcpu *c, const struct insn *i, uint64_t count)
 {
 	uint8_t *to;
@@ -199,12 +210,10 @@ static uint64_t stos_run(struct vcpu *c, const struct insn *i, uint64_t count)
 	to = run_at(c, i, ES, RDI, ACCESS_WRITE, &count);
 	if (!to)
 		return 0;
-	if (i->opsize == 1 || c->gpr[RAX] == 0) {
+	if (i->opsize == 1 || c->gpr[RAX] == 0)
 		memset(to, (uint8_t)c->gpr[RAX], count * i->opsize);
-	} else {
-		for (uint64_t n = 0; n < count; n++)
-			store_le(to + n * i->opsize, c->gpr[RAX], i->opsize);
-	}
+	else
+		fill(to, c->gpr[RAX], i->opsize, count * i->opsize);
 	index_add(c, i, RDI, (int64_t)(count * i->opsize));
 	return count;
 }
@@ -244,22 +253,61 @@ static void cmps_element(struct vcpu *c, const struct insn *i)
 	index_add(c, i, RDI, step);
 }
 
-/* What element the comparison stops behind: the first (un)equal one, or the last. */
-static ALWAYS_INLINE uint64_t cmps_until(const uint8_t *a, const uint8_t *b, unsigned size,
-					 uint64_t count, bool equal)
+/* How many bytes there are before the first that differ. */
+static uint64_t same_bytes(const uint8_t *a, const uint8_t *b, uint64_t count)
 {
 	uint64_t n = 0;
 
-	while (n < count - 1 && (load_le(a + n * size, size) == load_le(b + n * size, size)) != equal)
+	for (; n + 8 <= count; n += 8) {
+		uint64_t differ = load_le64(a + n) ^ load_le64(b + n);
+
+		if (differ)
+			return n + (uint64_t)__builtin_ctzll(differ) / 8;
+	}
+	while (n < count && a[n] == b[n])
+		n++;
+	return n;
+}
+
+static ALWAYS_INLINE uint64_t until_equal(const uint8_t *a, unsigned step, const uint8_t *b,
+					  unsigned size, uint64_t count)
+{
+	uint64_t n = 0;
+
+	while (n < count - 1 && load_le(a + n * step, size) != load_le(b + n * size, size))
 		n++;
 	return n + 1;
+}
+
+/* What element the comparison stops behind: the first equal one, or the last. `step` is 0 if `a` is a
+ * single one. */
+static uint64_t find_equal(const uint8_t *a, unsigned step, const uint8_t *b, unsigned size,
+			   uint64_t count)
+{
+	switch (size) {
+	case 1:
+		return until_equal(a, step, b, 1, count);
+	case 2:
+		return until_equal(a, step, b, 2, count);
+	case 4:
+		return until_equal(a, step, b, 4, count);
+	default:
+		return until_equal(a, step, b, 8, count);
+	}
+}
+
+static uint64_t cmps_until(const uint8_t *a, const uint8_t *b, unsigned size, uint64_t count,
+			   bool equal)
+{
+	if (equal)
+		return find_equal(a, size, b, size, count);
+	return MIN(same_bytes(a, b, count * size) / size + 1, count);
 }
 
 static uint64_t cmps_run(struct vcpu *c, const struct insn *i, uint64_t count)
 {
 	unsigned size = i->opsize;
 	const uint8_t *a, *b;
-	bool until_equal = i->prefix & PREFIX_REPNE;
 	uint64_t last;
 
 	if (!runs_possible(c) || count < 4)
@@ -268,8 +316,7 @@ static uint64_t cmps_run(struct vcpu *c, const struct insn *i, uint64_t count)
 	a = b ? run_at(c, i, i->seg, RSI, ACCESS_READ, &count) : NULL;
 	if (!a)
 		return 0;
-	count = size == 1 ? cmps_until(a, b, 1, count, until_equal)
-			  : cmps_until(a, b, size, count, until_equal);
+	count = cmps_until(a, b, size, count, i->prefix & PREFIX_REPNE);
 	last = (count - 1) * size;
 	compare(c, load_le(a + last, size), load_le(b + last, size), size);
 	index_add(c, i, RSI, (int64_t)(count * size));
@@ -293,16 +340,17 @@ static void scas_element(struct vcpu *c, const struct insn *i)
 static uint64_t scas_until(const uint8_t *at, uint64_t value, unsigned size, uint64_t count,
 			   bool equal)
 {
-	uint64_t n = 0;
-
 	if (size == 1 && equal) {
 		const uint8_t *found = memchr(at, (int)value, count);
 
 		return found ? (uint64_t)(found - at) + 1 : count;
 	}
-	while (n < count - 1 && (load_le(at + n * size, size) == value) != equal)
-		n++;
-	return n + 1;
+	if (equal)
+		return find_equal((const uint8_t *)&value, 0, at, size, count);
+	if (load_le(at, size) != value)
+		return 1;
+	/* As long as each is the same as the one before. */
+	return MIN(same_bytes(at, at + size, (count - 1) * size) / size + 2, count);
 }
 
 static uint64_t scas_run(struct vcpu *c, const struct insn *i, uint64_t count)
