@@ -4,9 +4,9 @@
 
 Even a KVM that Kelvin would not choose for ordinary systems, because it only emulates kernel code,
 runs SeaBIOS to its boot menu, boot sectors of ours in real and protected mode, and a timer through
-our own interrupt controllers. Skips (77)
-where there is no /dev/kvm to open.
+our own interrupt controllers. Skips (77) where there is no /dev/kvm to open, or it makes no VM.
 """
+import fcntl
 import os
 import pathlib
 import subprocess
@@ -15,6 +15,8 @@ import tempfile
 
 sys.dont_write_bytecode = True
 from expect import Failed, Machine, boot_disk  # noqa: E402
+
+KVM_CREATE_VM = 0xae01
 
 # Writes R to port e9 in real mode; loads a flat GDT at offset 30, enters 32-bit protected mode,
 # pushes P and writes it popped; halts.
@@ -54,11 +56,25 @@ def split_irqchip(kelvin):
         raise Failed("kernel-irqchip=split does not work")
 
 
-def main():
+def why_not():
+    """None: the host's KVM makes VMs."""
     try:
-        os.close(os.open("/dev/kvm", os.O_RDWR))
+        system = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        print(f"skipped: /dev/kvm: {error.strerror}")
+        return f"/dev/kvm: {error.strerror}"
+    try:
+        os.close(fcntl.ioctl(system, KVM_CREATE_VM, 0))
+    except OSError as error:
+        return f"/dev/kvm makes no VM: {error.strerror}"
+    finally:
+        os.close(system)
+    return None
+
+
+def main():
+    reason = why_not()
+    if reason:
+        print(f"skipped: {reason}")
         return 77
     try:
         boot_menu(sys.argv[1])
