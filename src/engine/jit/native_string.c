@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
  * String instructions upwards: single elements inline, repeated ones by the host's own string
- * instruction on host addresses, if all of the elements lie within one page on each side.
+ * instruction on host addresses, as many as there are to the end of the first page on either side.
  *
  * Then nothing can happen in the middle: no fault, no write to code, and an interrupt waits for a
- * page at most. Overlapping operands overlap at the host's addresses too.
+ * page at most. Overlapping operands overlap at the host's addresses too. MOVS and STOS go on with the
+ * next page; of CMPS and SCAS that have not ended by then the interpreter does the rest.
  *
  * Manual: SDM 2, REP, MOVS to SCAS.
  * Left to the interpreter: DF set, FS and GS, an address size that is not the code's, REP LODS,
- * repeated ones with segments that are not flat, and everything longer than a page: it goes page by page.
+ * elements that cross pages, and repeated ones with segments that are not flat.
  */
 #include "engine/jit/internal.h"
 
@@ -75,24 +76,11 @@ static void single(struct translator *t, const struct insn *i, unsigned op)
 		flags_now_in_host(t);
 }
 
-/* The host's address of the first of RCX elements in T0; all are in its page. */
-static void elements(struct translator *t, const struct insn *i, unsigned index, bool write)
-{
-	struct host_memory end = at_register(T1, 0);
-
-	element(t, i, index, write);
-	end.index = H_RCX;
-	end.scale = (uint8_t)(i->opsize == 8 ? 3 : i->opsize / 2);
-	emit_mov(&t->e, 4, T1, T0);
-	emit_alu_imm(&t->e, ALU_AND, 4, T1, PAGE_BYTES - 1);
-	emit_lea(&t->e, 8, T1, end);
-	emit_alu_imm(&t->e, ALU_CMP, 8, T1, PAGE_BYTES);
-	slow_if(t, CC_A);
-}
-
 static void emit_two(struct translator *t, unsigned map, unsigned opcode, unsigned a, unsigned b)
 {
-	emit_reg(&t->e, (struct encoding){ .map = (uint8_t)map, .opcode = (uint8_t)opcode, .size = 8 }, a, b);
+	emit_reg(&t->e,
+		 (struct encoding){ .map = (uint8_t)map, .opcode = (uint8_t)opcode, .size = 8 }, a,
+		 b);
 }
 
 static void exchange(struct translator *t, unsigned a, unsigned b)
@@ -136,29 +124,9 @@ static void host_string(struct translator *t, const struct insn *i, unsigned op)
 	emit_u8(&t->e, op | (i->opsize > 1));
 }
 
-/* MOVS, STOS. */
-static void repeat_move(struct translator *t, const struct insn *i, unsigned op)
-{
-	emit_alu_imm(&t->e, ALU_CMP, 8, H_RCX, PAGE_BYTES);
-	slow_if(t, CC_A);
-	if (op == MOVS) {
-		elements(t, i, H_RSI, false);
-		emit_store(&t->e, 8, GS(jit_scratch), T0);
-	}
-	elements(t, i, H_RDI, true);
-	if (op == MOVS) {
-		emit_load(&t->e, 8, T1, GS(jit_scratch));
-		to_host(t, H_RSI, T1);
-	}
-	to_host(t, H_RDI, T0);
-	host_string(t, i, op);
-	if (op == MOVS)
-		add(t, H_RSI, T1);
-	add(t, H_RDI, T0);
-}
-
 /* Whole elements from a host's address to the end of its page. */
-static void elements_in_page(struct translator *t, const struct insn *i, unsigned to, unsigned address)
+static void elements_in_page(struct translator *t, const struct insn *i, unsigned to,
+			     unsigned address)
 {
 	emit_mov(&t->e, 4, to, address);
 	emit_alu_imm(&t->e, ALU_OR, 4, to, -(int32_t)PAGE_BYTES);
@@ -168,62 +136,124 @@ static void elements_in_page(struct translator *t, const struct insn *i, unsigne
 }
 
 /* Of RCX elements at host's addresses those in the first page stay, and T1 has how many do not. */
-static void keep_those_in_page(struct translator *t, const struct insn *i, unsigned op)
+static void keep_those_in_page(struct translator *t, const struct insn *i, bool two)
 {
 	if (t->word == 4)
 		emit_mov(&t->e, 4, H_RCX, H_RCX);
 	elements_in_page(t, i, T1, H_RDI);
-	if (op == CMPS) {
+	minimum(t, T1, H_RCX);
+	if (two) {
 		emit_push_reg(&t->e, H_RCX);
-		minimum(t, T1, H_RCX);
 		elements_in_page(t, i, H_RCX, H_RSI);
 		minimum(t, H_RCX, T1);
 		emit_pop_reg(&t->e, T1);
 	} else {
-		minimum(t, T1, H_RCX);
 		exchange(t, T1, H_RCX);
 	}
 	subtract(t, T1, H_RCX);
 }
 
-/* CMPS, SCAS of RCX elements, not 0: at most to the end of a page. */
-static void compare_in_page(struct translator *t, const struct insn *i, unsigned op)
+/* As far as the page goes. EFLAGS are what the host's instruction has left. */
+static void through_page(struct translator *t, const struct insn *i, unsigned op)
 {
-	if (op == CMPS) {
+	bool two = op == MOVS || op == CMPS;
+
+	if (two) {
 		element(t, i, H_RSI, false);
 		emit_store(&t->e, 8, GS(jit_scratch), T0);
 	}
-	element(t, i, H_RDI, false);
+	element(t, i, H_RDI, op == MOVS || op == STOS);
 	to_host(t, H_RDI, T0);
-	if (op == CMPS) {
+	if (two) {
 		emit_load(&t->e, 8, T1, GS(jit_scratch));
 		to_host(t, H_RSI, T1);
 		emit_store(&t->e, 8, GS(jit_scratch), T1);
 	}
-	keep_those_in_page(t, i, op);
+	keep_those_in_page(t, i, two);
 	host_string(t, i, op);
 	add(t, H_RDI, T0);
-	if (op == CMPS) {
+	if (two) {
 		emit_load(&t->e, 8, T0, GS(jit_scratch));
 		add(t, H_RSI, T0);
 	}
 	add(t, H_RCX, T1);
-	flags_now_in_host(t);
 }
 
-/* With RCX 0 the flags stay. What goes on behind the page is the interpreter's. */
+/* The host's address of the first of RCX elements in T0. The jump is taken if they leave its page. */
+static uint8_t *all_in_page(struct translator *t, const struct insn *i, unsigned index, bool write)
+{
+	struct host_memory end = at_register(T1, 0);
+
+	element(t, i, index, write);
+	end.index = H_RCX;
+	end.scale = (uint8_t)(i->opsize == 8 ? 3 : i->opsize / 2);
+	emit_mov(&t->e, 4, T1, T0);
+	emit_alu_imm(&t->e, ALU_AND, 4, T1, PAGE_BYTES - 1);
+	emit_lea(&t->e, 8, T1, end);
+	emit_alu_imm(&t->e, ALU_CMP, 8, T1, PAGE_BYTES);
+	return emit_jcc(&t->e, CC_A);
+}
+
+/* All RCX elements, and skips what is emitted then up to where the jump returned is to lead: that is
+ * for more than are in the page. */
+static uint8_t *all_at_once(struct translator *t, const struct insn *i, unsigned op)
+{
+	bool two = op == MOVS || op == CMPS;
+	uint8_t *more[3], *skip;
+
+	emit_alu_imm(&t->e, ALU_CMP, 8, H_RCX, PAGE_BYTES);
+	more[0] = emit_jcc(&t->e, CC_A);
+	if (two) {
+		more[1] = all_in_page(t, i, H_RSI, false);
+		emit_store(&t->e, 8, GS(jit_scratch), T0);
+	}
+	more[2] = all_in_page(t, i, H_RDI, op == MOVS || op == STOS);
+	to_host(t, H_RDI, T0);
+	if (two) {
+		emit_load(&t->e, 8, T1, GS(jit_scratch));
+		to_host(t, H_RSI, T1);
+	}
+	host_string(t, i, op);
+	add(t, H_RDI, T0);
+	if (two)
+		add(t, H_RSI, T1);
+	skip = emit_jmp(&t->e);
+	for (unsigned n = 0; n < 3; n++)
+		if (n != 1 || two)
+			emit_land(&t->e, more[n]);
+	return skip;
+}
+
+/* MOVS, STOS. The interpreter leaves if somebody wants the vCPU. */
+static void repeat_move(struct translator *t, const struct insn *i, unsigned op)
+{
+	const uint8_t *again = emit_here(&t->e);
+	uint8_t *done = all_at_once(t, i, op);
+
+	through_page(t, i, op);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 2, at_pointer(t, &t->c->run->immediate_exit, T0), 0);
+	slow_if(t, CC_NE);
+	emit_jmp_to(&t->e, again);
+	emit_land(&t->e, done);
+}
+
+/* CMPS, SCAS. With RCX 0 the flags stay. What goes on behind the page is the interpreter's, which is
+ * faster at long ones. */
 static void repeat_compare(struct translator *t, const struct insn *i, unsigned op)
 {
 	struct slow_path *s = &t->slow[t->slow_count];
-	uint8_t *some, *none, *ended, *through;
+	uint8_t *some, *none, *all = NULL, *ended, *through;
 
-	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x85, .size = (uint8_t)t->word }, H_RCX,
-		 H_RCX);
+	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x85, .size = (uint8_t)t->word },
+		 H_RCX, H_RCX);
 	some = emit_jcc(&t->e, CC_NE);
 	emit_load_status(&t->e, GS(jit_flags), T1);
 	none = emit_jmp(&t->e);
 	emit_land(&t->e, some);
-	compare_in_page(t, i, op);
+	if (op == CMPS) /* counts of SCAS are seldom what it looks at */
+		all = all_at_once(t, i, op);
+	through_page(t, i, op);
+	flags_now_in_host(t);
 	ended = emit_jcc(&t->e, i->prefix & PREFIX_REPNE ? CC_E : CC_NE);
 	emit_bytes(&t->e, "\xe3", 2); /* JRCXZ */
 	through = t->e.out;
@@ -233,6 +263,8 @@ static void repeat_compare(struct translator *t, const struct insn *i, unsigned 
 		through[-1] = (uint8_t)(t->e.out - through);
 	emit_land(&t->e, ended);
 	emit_land(&t->e, none);
+	if (all)
+		emit_land(&t->e, all);
 }
 
 static bool is_repeated(const struct insn *i)
@@ -246,7 +278,8 @@ bool native_string(struct translator *t, const struct insn *i, const struct op_i
 
 	if (info->flags & OP_SYSTEM || (is_repeated(i) && (t->segmented || op == LODS)))
 		return false;
-	if (!t->segmented && (i->addrsize != t->word || i->seg == FS || i->seg == GS || i->seg == CS))
+	if (!t->segmented &&
+	    (i->addrsize != t->word || i->seg == FS || i->seg == GS || i->seg == CS))
 		return false;
 	check_direction(t);
 	if (!is_repeated(i)) {
