@@ -194,33 +194,33 @@ static uint8_t *all_in_page(struct translator *t, const struct insn *i, unsigned
 	return emit_jcc(&t->e, CC_A);
 }
 
-/* All RCX elements, and skips what is emitted then up to where the jump returned is to lead: that is
- * for more than are in the page. */
-static uint8_t *all_at_once(struct translator *t, const struct insn *i, unsigned op)
+/* MOVS, STOS of all RCX elements, and skips what is emitted then up to where the jump returned is to
+ * lead: that is for more than are in the page. */
+static uint8_t *move_all(struct translator *t, const struct insn *i, unsigned op)
 {
-	bool two = op == MOVS || op == CMPS;
-	uint8_t *more[3], *skip;
+	uint8_t *too_many, *from_leaves = NULL, *to_leaves, *skip;
 
 	emit_alu_imm(&t->e, ALU_CMP, 8, H_RCX, PAGE_BYTES);
-	more[0] = emit_jcc(&t->e, CC_A);
-	if (two) {
-		more[1] = all_in_page(t, i, H_RSI, false);
+	too_many = emit_jcc(&t->e, CC_A);
+	if (op == MOVS) {
+		from_leaves = all_in_page(t, i, H_RSI, false);
 		emit_store(&t->e, 8, GS(jit_scratch), T0);
 	}
-	more[2] = all_in_page(t, i, H_RDI, op == MOVS || op == STOS);
+	to_leaves = all_in_page(t, i, H_RDI, true);
 	to_host(t, H_RDI, T0);
-	if (two) {
+	if (op == MOVS) {
 		emit_load(&t->e, 8, T1, GS(jit_scratch));
 		to_host(t, H_RSI, T1);
 	}
 	host_string(t, i, op);
 	add(t, H_RDI, T0);
-	if (two)
+	if (op == MOVS)
 		add(t, H_RSI, T1);
 	skip = emit_jmp(&t->e);
-	for (unsigned n = 0; n < 3; n++)
-		if (n != 1 || two)
-			emit_land(&t->e, more[n]);
+	emit_land(&t->e, too_many);
+	if (op == MOVS)
+		emit_land(&t->e, from_leaves);
+	emit_land(&t->e, to_leaves);
 	return skip;
 }
 
@@ -228,7 +228,7 @@ static uint8_t *all_at_once(struct translator *t, const struct insn *i, unsigned
 static void repeat_move(struct translator *t, const struct insn *i, unsigned op)
 {
 	const uint8_t *again = emit_here(&t->e);
-	uint8_t *done = all_at_once(t, i, op);
+	uint8_t *done = move_all(t, i, op);
 
 	through_page(t, i, op);
 	emit_alu_mem_imm(&t->e, ALU_CMP, 2, at_pointer(t, &t->c->run->immediate_exit, T0), 0);
@@ -242,7 +242,7 @@ static void repeat_move(struct translator *t, const struct insn *i, unsigned op)
 static void repeat_compare(struct translator *t, const struct insn *i, unsigned op)
 {
 	struct slow_path *s = &t->slow[t->slow_count];
-	uint8_t *some, *none, *all = NULL, *ended, *through;
+	uint8_t *some, *none, *ended, *through;
 
 	emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0x85, .size = (uint8_t)t->word },
 		 H_RCX, H_RCX);
@@ -250,8 +250,6 @@ static void repeat_compare(struct translator *t, const struct insn *i, unsigned 
 	emit_load_status(&t->e, GS(jit_flags), T1);
 	none = emit_jmp(&t->e);
 	emit_land(&t->e, some);
-	if (op == CMPS) /* counts of SCAS are seldom what it looks at */
-		all = all_at_once(t, i, op);
 	through_page(t, i, op);
 	flags_now_in_host(t);
 	ended = emit_jcc(&t->e, i->prefix & PREFIX_REPNE ? CC_E : CC_NE);
@@ -263,8 +261,6 @@ static void repeat_compare(struct translator *t, const struct insn *i, unsigned 
 		through[-1] = (uint8_t)(t->e.out - through);
 	emit_land(&t->e, ended);
 	emit_land(&t->e, none);
-	if (all)
-		emit_land(&t->e, all);
 }
 
 static bool is_repeated(const struct insn *i)
