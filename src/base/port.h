@@ -17,9 +17,35 @@ void port_free_pages(void *memory, size_t bytes);
 void port_forget_pages(void *pages, size_t bytes); /* of one: they read as zeros, the host has them back */
 
 /* Pages that can have a second address: port_share_page makes the page at `page` the one at `as`.
- * Both must lie in port_alloc_shared areas. Freed by port_free_pages. */
-void *port_alloc_shared(size_t bytes);
+ * Both must lie in port_alloc_shared areas. Freed by port_free_pages. Below and close to `near`, if
+ * that is not NULL and there is room. */
+void *port_alloc_shared(size_t bytes, const void *near);
 int port_share_page(void *page, void *as); /* 0 or -errno */
+
+/*
+ * Addresses of one's own choosing. Reserved, they belong to nobody else; pages of a shared mapping
+ * can be shown there, to be read or also written, and hidden again.
+ */
+int port_reserve(uint64_t address, size_t bytes); /* 0 or -errno: -EEXIST if part of it is in use */
+void port_unreserve(uint64_t address, size_t bytes);
+/* 0 or -errno: then they are hidden, or, of the last two, as they were. */
+int port_show(uint64_t address, void *pages, size_t bytes, bool writable);
+int port_make_readonly(uint64_t address, size_t bytes);
+int port_hide(uint64_t address, size_t bytes);
+void port_must_hide(uint64_t address, size_t bytes); /* all that was reserved: it frees resources */
+/* As port_alloc_pages(bytes), but behind those there are more to be read: zeros. Freed whole. */
+void *port_alloc_with_zeros(size_t bytes, size_t zeros);
+
+/* An access of the calling thread's to an address where there is nothing, or not that. */
+struct port_fault {
+	const uint8_t *pc;
+	uint64_t address; /* UINT64_MAX: the processor did not say */
+	bool is_write;
+};
+/* Returns where the thread goes on; NULL: the fault is not ours. Runs as a signal handler does. */
+typedef const uint8_t *port_fault_fn(void *context, const struct port_fault *fault);
+int port_fault_init(void); /* once in a process; 0 or -errno */
+void port_catch_faults(port_fault_fn *fn, void *context); /* of this thread, from now on */
 
 /*
  * Memory for generated code, mapped twice (W^X): write through one, run through the other.

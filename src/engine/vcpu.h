@@ -157,6 +157,7 @@ struct tlb_space {
 	unsigned pcid;
 	enum { SPACE_GOOD, SPACE_STALE, SPACE_VOID } state; /* then all but global entries, or those
 							     * too, go before its next use */
+	int user_ticks;      /* mmu/window.c */
 	uint64_t code_epoch; /* interp/block.c */
 	bool has_code_pages; /* some of these are set: jit/pages.c */
 	const struct page_identity *code_pages[CODE_PAGES];
@@ -209,6 +210,7 @@ struct block_cache;
 struct jit;
 struct jump_entry;
 struct jit_link;
+struct window;
 struct fpu_stubs;
 
 struct vcpu {
@@ -303,6 +305,14 @@ struct vcpu {
 	unsigned keyed_count; /* more than TLB_KEYED: not listed */
 	uint16_t keys;
 	struct tlb_entry no_translations[TLB_ENTRIES]; /* for when every access must be looked at */
+	/* Pages at the guest's own addresses: mmu/window.h. */
+	struct window *window;              /* NULL: never */
+	const struct tlb_space *window_space; /* whose they are, while CR3 leads to window_root; */
+	uint64_t window_root;
+	bool window_is_stale;               /* its translations were flushed */
+	bool windowed;                      /* and so translated code uses them now */
+	uint64_t window_wanted, window_page; /* an address it may not use, a place in our process where
+					      * nothing was; 0: none */
 	uint64_t large_pages[2][64], huge_pages[2]; /* Bloom bits of 2M and 1G pages in the TLB, of
 						     * each half of the addresses: mmu/tlb.c */
 	/* Shortcuts to decoded code are good in the epoch they were made in: [1] is for the upper
@@ -345,23 +355,37 @@ struct vcpu {
 	uint64_t count_insns, count_blocks, count_decoded, count_code_flushes, count_drops;
 	uint64_t count_tlb_misses, count_tlb_fills, count_tlb_flushes, count_slow_accesses;
 	uint64_t count_code_writes;
+	uint64_t count_windows, count_window_pages, count_window_faults, count_window_looks;
 	uint64_t count_faults[32], count_events[8],
 		count_exits[64]; /* vector, EVENT_*, KVM_EXIT_* */
 	uint64_t count_pauses;
 };
 
-/* What translated code depends on. */
+/* Behind a vCPU comes its table of the window; GS-relative addresses of translated code count from there. */
+#define VCPU_BYTES ALIGN_UP(sizeof(struct vcpu), PAGE_BYTES)
+
+/* What translated code depends on: a bit beside those of vcpu.mode for the window. */
+enum { JIT_WINDOWED = 0x400 };
+
 static inline uint32_t jit_mode(const struct vcpu *c)
 {
-	return c->mode | (uint32_t)c->code_segment << 16;
+	return c->mode | (c->windowed ? JIT_WINDOWED : 0) | (uint32_t)c->code_segment << 16;
 }
 
-/* After a change of mode or code_epoch. */
+static inline bool vcpu_has_window(const struct vcpu *c)
+{
+	return c->window_space && c->window_space == c->space && c->mode & MODE_USER &&
+	       c->mode & MODE_CODE64 && c->tlb_now == c->space->view[VIEW_USER] &&
+	       !((c->cr3 ^ c->window_root) & ~(uint64_t)0xfff);
+}
+
+/* After a change of mode, code_epoch, address space or view. */
 static inline void jit_key_update(struct vcpu *c)
 {
+	c->windowed = vcpu_has_window(c);
 	for (unsigned half = 0; half < 2; half++)
-		c->jit_key[half] = c->code_epoch[half] << 26 | (uint32_t)c->code_segment << 10 |
-				   c->mode;
+		c->jit_key[half] = c->code_epoch[half] << 27 | (uint64_t)c->code_segment << 11 |
+				   (c->windowed ? JIT_WINDOWED : 0) | c->mode;
 }
 
 /*

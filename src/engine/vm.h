@@ -53,6 +53,8 @@ struct vm {
 	bool x2apic_no_broadcast; /* KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK */
 	uint32_t default_tsc_khz;
 	uint8_t translator;       /* vm_options.translator */
+	uint8_t window;           /* vm_options.window */
+	uint32_t window_refusals; /* atomic: how often a vCPU found a place taken */
 	bool exact_flags;         /* vm_options.exact_flags */
 	bool vmware_backdoor;     /* its ports are beyond IOPL and the TSS */
 	uint32_t log;             /* VM_LOG_*: log.h */

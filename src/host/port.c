@@ -46,16 +46,30 @@ void port_free(void *memory)
 	free(memory);
 }
 
-static void *map(size_t bytes, int flags)
+static void *map(size_t bytes, int flags, const void *near)
 {
-	void *memory = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, flags, -1, 0);
+	enum { TRIES = 16, STEP = 16 << 20 };
+	size_t whole = ALIGN_UP(bytes ? bytes : 1, PAGE_BYTES);
+	uintptr_t below = ALIGN_DOWN((uintptr_t)near, PAGE_BYTES) - whole;
+	void *memory;
+
+	for (uintptr_t n = 0; near && n < TRIES; n++) {
+		void *wish = (void *)(below - n * STEP);
+
+		memory = mmap(wish, whole, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+		if (memory == wish)
+			return memory;
+		if (memory != MAP_FAILED)
+			munmap(memory, whole);
+	}
+	memory = mmap(NULL, whole, PROT_READ | PROT_WRITE, flags, -1, 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
 void *port_alloc_pages(size_t bytes)
 {
-	return map(bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+	return map(bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, NULL);
 }
 
 void port_forget_pages(void *pages, size_t bytes)
@@ -63,9 +77,9 @@ void port_forget_pages(void *pages, size_t bytes)
 	madvise(pages, bytes, MADV_DONTNEED); /* if not, they are only not zero */
 }
 
-void *port_alloc_shared(size_t bytes)
+void *port_alloc_shared(size_t bytes, const void *near)
 {
-	return map(bytes, MAP_SHARED | MAP_ANONYMOUS);
+	return map(bytes, MAP_SHARED | MAP_ANONYMOUS, near);
 }
 
 int port_share_page(void *page, void *as)

@@ -25,7 +25,7 @@ void config_init(struct config *config)
 {
 	*config = (struct config){ .sockets = 1, .cores = 1, .threads = 1, .quits_on_panic = true };
 	pc_options_init(&config->pc);
-	config->engine.translator = 1;
+	config->engine.translator = config->engine.window = 1;
 }
 
 void texts_add(struct texts *texts, const char *text)
@@ -158,6 +158,20 @@ static int opt_machine(struct config *config, const char *name, const char *valu
 	return error;
 }
 
+static int window_setting(struct config *config, struct options *options, struct err *err)
+{
+	static const char *const names[] = { "off", "on", "always" };
+	const char *value = options_get(options, "window");
+
+	for (int n = 0; n < (int)ARRAY_LEN(names); n++) {
+		if (value && !strcmp(value, names[n])) {
+			config->engine.window = n;
+			return 0;
+		}
+	}
+	return value ? fail(err, EINVAL, "-accel soft: window=%s: it is on, off or always", value) : 0;
+}
+
 static int opt_accel(struct config *config, const char *name, const char *value, struct err *err)
 {
 	struct options options;
@@ -184,6 +198,8 @@ static int opt_accel(struct config *config, const char *name, const char *value,
 	if (!error)
 		error = options_bool(&options, "translator", translator, &translator, err);
 	config->engine.translator = translator;
+	if (!error)
+		error = window_setting(config, &options, err);
 	if (!error)
 		error = options_bool(&options, "exact-flags", exact, &exact, err);
 	config->engine.exact_flags = exact;

@@ -59,7 +59,7 @@ void machine_add_vcpu(struct machine *m)
 {
 	struct err err = { 0 };
 
-	m->vcpu = must(kvm_ioctl_new(m->vm, KVM_CREATE_VCPU, NULL, &err), &err);
+	m->vcpu = must(kvm_ioctl_new(m->vm, KVM_CREATE_VCPU, (void *)(uintptr_t)m->vcpu_id, &err), &err);
 	m->run = kvm_run_pages(m->vcpu, NULL);
 	give_cpuid(m);
 }

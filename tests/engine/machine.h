@@ -24,6 +24,7 @@ struct machine {
 	struct kvm *system, *vm, *vcpu;
 	struct kvm_run *run;
 	uint8_t *memory;
+	unsigned vcpu_id; /* 0 unless somebody says otherwise */
 };
 
 /* The provider tests use: set by the program before it runs them. */

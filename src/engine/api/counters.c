@@ -130,6 +130,10 @@ size_t vm_counters(const struct vm_object *vcpu, struct vm_counter *to, size_t r
 	add(&rows, "memory", "tlb-fills", &c->count_tlb_fills);
 	add(&rows, "memory", "tlb-flushes", &c->count_tlb_flushes);
 	add(&rows, "memory", "code-pages-written", &c->count_code_writes);
+	add(&rows, "window", "given", &c->count_windows);
+	add(&rows, "window", "pages-shown", &c->count_window_pages);
+	add(&rows, "window", "faults", &c->count_window_faults);
+	add(&rows, "window", "looks-at-all-pages", &c->count_window_looks);
 	add_events(&rows, c);
 	add_exits(&rows, c);
 	return rows.count;

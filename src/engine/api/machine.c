@@ -27,10 +27,11 @@ struct vm *vm_new(const struct vm_options *options)
 		vm->event_context = options->context;
 	}
 	vm->translator = options ? (uint8_t)options->translator : 0;
+	vm->window = options ? (uint8_t)options->window : 0;
 	vm->exact_flags = options && options->exact_flags;
 	vm->vmware_backdoor = options && options->vmware_backdoor;
 	vm->slots = port_alloc(sizeof(*vm->slots));
-	vm->ring = port_alloc_shared(PAGE_BYTES);
+	vm->ring = port_alloc_shared(PAGE_BYTES, NULL);
 	vm->clock_offset = -(int64_t)port_now_ns();
 	vm->default_tsc_khz = port_tsc_khz();
 	if (!vm->slots || !vm->ring) {

@@ -21,6 +21,7 @@
 #include "engine/irqchip/irqchip.h"
 #include "engine/mmu/io.h"
 #include "engine/mmu/mmu.h"
+#include "engine/mmu/window.h"
 #include "engine/sys/log.h"
 #include "engine/sys/sys.h"
 
@@ -176,6 +177,10 @@ static void deliver_events(struct vcpu *c)
 		}
 		if (c->injected.kind == EVENT_NONE && !choose_event(c))
 			return;
+		if (c->injected.kind == EVENT_INTERRUPT && c->mode & MODE_USER)
+			window_tick(c);
+		else
+			window_lend(c);
 		c->insn = NULL;
 		guarded(c, event_deliver);
 	}

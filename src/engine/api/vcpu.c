@@ -11,6 +11,7 @@
 #include "engine/jit/jit.h"
 #include "engine/irqchip/irqchip.h"
 #include "engine/mmu/mmu.h"
+#include "engine/mmu/window.h"
 #include "engine/sys/features.h"
 #include "engine/sys/sys.h"
 
@@ -24,7 +25,7 @@ static bool vcpu_exists(const struct vm *vm, uint32_t id)
 
 static int run_pages_new(struct vcpu *c)
 {
-	uint8_t *pages = port_alloc_shared(KVM_ABI_RUN_BYTES);
+	uint8_t *pages = port_alloc_shared(KVM_ABI_RUN_BYTES, c);
 
 	if (!pages)
 		return -ENOMEM;
@@ -64,7 +65,7 @@ int vcpu_new(struct vm *vm, uint32_t id)
 		return -EINVAL;
 	if (vcpu_exists(vm, id))
 		return -EEXIST;
-	c = port_alloc_pages(sizeof(*c));
+	c = window_alloc_vcpu();
 	if (!c)
 		return -ENOMEM;
 	c->vm = vm;
@@ -78,7 +79,7 @@ int vcpu_new(struct vm *vm, uint32_t id)
 	if (error) {
 		tlb_fini(c);
 		port_free_pages(c->run, KVM_ABI_RUN_BYTES);
-		port_free_pages(c, sizeof(*c));
+		window_free_vcpu(c);
 		return error;
 	}
 	vcpu_set_tsc_khz(c, vm->default_tsc_khz);
@@ -103,7 +104,7 @@ void vcpu_free(struct vcpu *c)
 	interp_fini(c);
 	tlb_fini(c);
 	port_free_pages(c->run, KVM_ABI_RUN_BYTES);
-	port_free_pages(c, sizeof(*c));
+	window_free_vcpu(c);
 }
 
 void vcpu_do_flushes(struct vcpu *c)

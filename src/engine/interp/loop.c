@@ -119,14 +119,24 @@ static struct jit_block *translation(struct vcpu *c, struct block *b)
 {
 	unsigned hot = c->vm->translator > 1 ? 1 : (unsigned)HOT << b->patience;
 	struct jit_source source;
+	struct jit_block *other;
 
 	if (!b->translation && !b->heat && c->blocks->has_dropped) {
 		b->translation = jit_find(c, b->number, b->number2);
 		b->jit_epoch = c->jit_epoch;
 	}
 	/* If it may not run now, running it would lead straight back here. */
-	if (b->translation && b->jit_epoch == c->jit_epoch && jit_matches(c, b->translation))
-		return jit_may_run(c, b->translation) ? b->translation : NULL;
+	if (b->translation && b->jit_epoch == c->jit_epoch) {
+		if (jit_matches(c, b->translation))
+			return jit_may_run(c, b->translation) ? b->translation : NULL;
+		other = jit_find(c, b->number, b->number2);
+		if (other) {
+			b->translation = other;
+			return jit_may_run(c, other) ? other : NULL;
+		}
+		if (jit_is_of_other_mode(c, b->translation))
+			b->heat = hot;
+	}
 	if (++b->heat < hot || !jit_is_translatable(c))
 		return NULL;
 	source_of(c, b, hot / 4, &source);
@@ -241,7 +251,9 @@ void interp_run(struct vcpu *c)
 		interp_flush_lookup(c); /* see block.c */
 	c->can_unwind = true;
 	if (c->jit)
-		port_set_thread_base(c);
+		port_set_thread_base((uint8_t *)c + VCPU_BYTES);
+	if (c->window)
+		port_catch_faults(jit_fault, c);
 	while (!must_return(c)) {
 		if (c->mode & MODE_STEP)
 			run_step(c);
@@ -252,6 +264,8 @@ void interp_run(struct vcpu *c)
 	}
 	c->can_unwind = false;
 	c->insn = NULL;
+	if (c->window)
+		port_catch_faults(NULL, NULL);
 }
 
 void interp_step(struct vcpu *c)

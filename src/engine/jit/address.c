@@ -47,9 +47,9 @@ void put_gpr(struct translator *t, unsigned guest, unsigned host)
 
 struct host_memory at_pointer(struct translator *t, const void *pointer, unsigned temp)
 {
-	intptr_t distance = (intptr_t)pointer - (intptr_t)t->c;
+	intptr_t distance = (intptr_t)pointer - (intptr_t)t->c, from_gs = distance - (intptr_t)VCPU_BYTES;
 
-	if (distance == (int32_t)distance)
+	if (from_gs == (int32_t)from_gs)
 		return at_gs((size_t)distance);
 	emit_mov_imm(&t->e, temp, (uintptr_t)pointer);
 	return at_register(temp, 0);

@@ -89,6 +89,8 @@ void emit_operand(struct emitter *e, unsigned reg, struct host_memory m)
 
 void emit_mem(struct emitter *e, struct encoding encoding, unsigned reg, struct host_memory m)
 {
+	if (m.is_narrow)
+		emit_u8(e, 0x67);
 	prefixes(e, encoding, reg, m.base, m.index, m.gs);
 	e->touched |= 1u << reg;
 	emit_operand(e, reg, m);

@@ -2,13 +2,13 @@
 /*
  * Writes x86-64 instructions for the translator.
  *
- * Registers are the host's numbers 0 to 15. Memory of the vCPU is reached as gs:[offset]. Running
- * out of room sets `full`; what was written is then thrown away.
+ * Registers are the host's numbers 0 to 15. Memory of the vCPU is reached as gs:[offset], counted from
+ * its end (vcpu.h, VCPU_BYTES). Running out of room sets `full`; what was written is then thrown away.
  */
 #ifndef JIT_EMIT_H
 #define JIT_EMIT_H
 
-#include "base/bits.h"
+#include "engine/vcpu.h"
 
 enum host_register { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10,
 		     H_R11, H_R12, H_R13, H_R14, H_R15 };
@@ -32,11 +32,14 @@ struct host_memory {
 	uint8_t scale;
 	int32_t disp;
 	bool gs;
+	bool is_narrow; /* the sum is cut to 32 bits, before GS's base is added */
 };
 
+/* `offset` from the vCPU's beginning. */
 static inline struct host_memory at_gs(size_t offset)
 {
-	return (struct host_memory){ .base = -1, .index = -1, .disp = (int32_t)offset, .gs = true };
+	return (struct host_memory){ .base = -1, .index = -1, .gs = true,
+				     .disp = (int32_t)(offset - VCPU_BYTES) };
 }
 
 static inline struct host_memory at_register(unsigned base, int32_t disp)

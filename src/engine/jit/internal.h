@@ -17,9 +17,9 @@
 #define GS(member) at_gs(offsetof(struct vcpu, member))
 
 enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, RETURNS = 512, JUMP_BITS = 16,
-       JUMP_ENTRIES = 1 << JUMP_BITS, RIP_BITS = 13,
+       JUMP_ENTRIES = 1 << JUMP_BITS, RIP_BITS = 16,
        CACHE_BYTES = 128 << 20, COLD_AT = CACHE_BYTES / 2,
-       MAX_BLOCKS = 1 << 19, MAX_SINGLES = 1 << 20, MAX_LINKS = 1 << 21,
+       MAX_BLOCKS = 1 << 19, MAX_FAULTS = 1 << 20, MAX_SINGLES = 1 << 20, MAX_LINKS = 1 << 21,
        CODE_PAGE_BITS = 11, MAX_IDENTITIES = 1 << 15,
        ROOM_FOR_ONE = 48 << 10, MAX_LEAVES = 192, MAX_GROUPS = 32, MAX_SLOW = 192,
        THUNK_BYTES = 16 << 10 };
@@ -83,8 +83,15 @@ struct page_identity {
 	struct page_identity *chain;
 };
 
+/* In code that uses the window: offsets in the cache, ascending. */
+struct fault_range {
+	uint32_t from, to, slow;
+};
+
 struct jit {
 	struct port_code code;
+	struct fault_range *faults;
+	unsigned fault_count;
 	size_t used, after_thunks; /* what runs often */
 	size_t cold_used;          /* and from COLD_AT on, what seldom does */
 	const uint8_t *enter, *leave, *leave_rip, *leave_stopped, *single_thunk, *stack_thunk;
@@ -167,6 +174,12 @@ struct translator {
 	struct group group[MAX_GROUPS];
 	unsigned group_count;
 	bool may_keep, is_copy;
+	/* window.c: guest registers that were looked up, and by how much they have moved since; those
+	 * that are small numbers; the last granule that was looked up for a constant. */
+	bool window, window_constants, window_late, window_stack_seen, window_stack_proven;
+	int32_t window_stack_at;
+	uint32_t window_good, window_constant, window_small;
+	int32_t window_moved[16];
 	bool is_last; /* the current instruction is its part's last */
 	bool x87_checked; /* x87 instructions may simply run here */
 	uint64_t x87_rip; /* of one that ran, not in the vCPU yet; 0: none */
@@ -206,6 +219,15 @@ struct slow_path {
 	bool flags_to_host; /* the fast path continues with flags in EFLAGS */
 	enum vector_level vectors; /* and with these there */
 	uint64_t rip_behind;
+	/* window.c: looks that may fail, of what was in a host register, or of a constant (-1). */
+	struct window_check {
+		uint8_t *from;
+		int host;
+		uint64_t constant;
+	} check[2];
+	unsigned checks;
+	bool may_fault, flags_only_in_host;
+	const uint8_t *begin, *end; /* of the instruction's code, if so */
 	bool is_x87;      /* go on only if such may simply run then */
 	uint64_t x87_rip; /* to be stored first; 0: nothing */
 };
@@ -254,6 +276,19 @@ void keep_emit_copies(struct translator *t);
 /* plain.c: writes no general register but its operands, the accumulator, and RSP by a constant. */
 bool insn_is_plain(const struct insn *i, const struct op_info *info);
 uint32_t gprs_written(const struct insn *i, const struct op_info *info); /* if so: may write, as bits */
+
+/* By how much it moves RSP, which it writes. False: who knows. */
+bool rsp_moves(const struct translator *t, const struct insn *i, const struct op_info *info, int32_t *by);
+
+/* window.c */
+void window_begin(struct translator *t);
+void window_behind(struct translator *t, bool interpreted); /* each instruction that goes on to the next */
+/* Its memory operand is to be found so, and is, as host_operand() would have it. */
+bool window_takes(const struct translator *t, const struct insn *i);
+struct host_memory window_operand(struct translator *t, const struct insn *i);
+struct host_memory window_operand_of_stack(struct translator *t, int32_t offset);
+void window_emit_checks(struct translator *t, const struct slow_path *s);
+void window_emit_fault(struct translator *t, const struct slow_path *s);
 
 /* translate.c */
 void translate_step(struct translator *t, unsigned k);

@@ -24,6 +24,7 @@
 
 struct jit;
 struct jit_block;
+struct port_fault;
 
 int jit_init(struct vcpu *c); /* 0 or -errno: the vCPU then interprets */
 void jit_fini(struct vcpu *c);
@@ -63,6 +64,8 @@ struct jit_block *jit_find(const struct vcpu *c, const uint32_t *page_code,
 			   const uint32_t *page2_code);
 /* True if `block` is (still) what is at c->rip. */
 bool jit_matches(const struct vcpu *c, const struct jit_block *block);
+/* It is for what is at c->rip, but elsewhere or in another mode. */
+bool jit_is_of_other_mode(const struct vcpu *c, const struct jit_block *block);
 /* False while MXCSR or CR0 are in the way of its vector instructions. */
 bool jit_may_run(const struct vcpu *c, const struct jit_block *block);
 /*
@@ -70,6 +73,8 @@ bool jit_may_run(const struct vcpu *c, const struct jit_block *block);
  * unknown target, or a stop after an instruction. May unwind.
  */
 void jit_run(struct vcpu *c, struct jit_block *block);
+/* A port_fault_fn, of a vCPU: translated code met a page that is not in the window. */
+const uint8_t *jit_fault(void *context, const struct port_fault *fault);
 /* `block` is where the last jit_run() wanted to go: next time it goes there by itself. */
 void jit_arrived(struct vcpu *c, struct jit_block *block);
 

@@ -12,9 +12,7 @@
 
 enum { LOOK_AHEAD = 24, MAX_SPAN = 256 };
 
-/* By how much it moves RSP, which it writes. False: who knows. */
-static bool rsp_moves(const struct translator *t, const struct insn *i, const struct op_info *info,
-		      int32_t *by)
+bool rsp_moves(const struct translator *t, const struct insn *i, const struct op_info *info, int32_t *by)
 {
 	unsigned n = i->modrm >> 3 & 7;
 
@@ -199,6 +197,8 @@ struct host_memory host_operand(struct translator *t, const struct insn *i, unsi
 {
 	struct host_memory operand;
 
+	if (window_takes(t, i))
+		return window_operand(t, i);
 	if (keep_operand(t, i, size, write, &operand))
 		return operand;
 	return check_operand(t, i, size, write);
@@ -210,6 +210,8 @@ struct host_memory host_operand_of_stack(struct translator *t, int32_t offset, u
 	const struct access a = { RSP, offset, size, true };
 	struct host_memory operand;
 
+	if (t->window)
+		return window_operand_of_stack(t, offset);
 	if (keep_access(t, &a, &operand))
 		return operand;
 	return check_stack_operand(t, offset, size, write);
@@ -221,7 +223,12 @@ void host_address(struct translator *t, const struct insn *i, unsigned size, boo
 
 	if (t->live_before)
 		keep_flags(t, T1);
-	if (keep_operand(t, i, size, write, &operand))
+	/* FSTP of 10 bytes writes 8 of them before a fault at the others. */
+	if (window_takes(t, i) && !(write && size == 10)) {
+		operand = window_operand(t, i);
+		if (operand.base != T0 || operand.index >= 0 || operand.disp)
+			emit_lea(&t->e, 8, T0, operand);
+	} else if (keep_operand(t, i, size, write, &operand))
 		emit_lea(&t->e, 8, T0, operand);
 	else
 		check_address(t, i, size, write);
@@ -232,7 +239,7 @@ void keep_before(struct translator *t)
 {
 	const struct insn *i = t->step[t->now].insn;
 
-	t->may_keep = !t->is_copy && !t->segmented && insn_is_plain(i, op_info(i->op));
+	t->may_keep = !t->is_copy && !t->window && !t->segmented && insn_is_plain(i, op_info(i->op));
 	if (!t->may_keep)
 		t->keep.group = NULL;
 	t->keep.used = false;

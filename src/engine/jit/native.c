@@ -79,7 +79,9 @@ static void encode_memory(struct translator *t, const struct insn *i, const stru
 	unsigned bytes = op_memory_bytes(info, i, true), reg = p->extension;
 	struct host_memory operand;
 
-	operand = host_operand(t, i, bytes, info->rm & FIELD_WRITTEN);
+	/* AH to BH change places before the access: it may not fault. */
+	operand = high && t->window ? check_operand(t, i, bytes, info->rm & FIELD_WRITTEN) :
+				      host_operand(t, i, bytes, info->rm & FIELD_WRITTEN);
 	if (p->reads_flags)
 		need_flags_in_host(t);
 	if (high) {

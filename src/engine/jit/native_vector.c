@@ -67,7 +67,7 @@ static struct vector_encoding encoding_of(const struct op_info *info, const stru
 
 bool native_vector(struct translator *t, const struct insn *i, const struct op_info *info)
 {
-	bool memory = insn_has_memory(i);
+	bool memory = insn_has_memory(i), window = window_takes(t, i);
 	struct host_memory operand = at_register(T0, 0);
 	struct vector_form f;
 	unsigned reg, rm;
@@ -77,9 +77,10 @@ bool native_vector(struct translator *t, const struct insn *i, const struct op_i
 	if (!fpu_vector_form(i, &f))
 		return false;
 	need_vectors(t);
-	if (memory && (f.is_aligned || info->encoding == EVEX)) {
+	/* In the window a wrong alignment is a fault like others. */
+	if (memory && ((f.is_aligned && !window) || info->encoding == EVEX)) {
 		host_address(t, i, f.bytes, info->rm & FIELD_WRITTEN);
-		if (f.is_aligned)
+		if (f.is_aligned && !window)
 			check_alignment(t, f.bytes);
 	} else if (memory) {
 		operand = host_operand(t, i, f.bytes, info->rm & FIELD_WRITTEN);

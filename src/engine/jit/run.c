@@ -13,6 +13,7 @@
 #include "engine/interp/flags.h"
 #include "engine/interp/interp.h"
 #include "engine/mmu/io.h"
+#include "engine/mmu/window.h"
 #include "engine/sys/log.h"
 
 typedef void enter_fn(struct vcpu *c, const uint8_t *code);
@@ -28,7 +29,7 @@ static const uint8_t *way_on(struct vcpu *c)
 	const struct jump_entry *e = &c->jit->jump[jump_index(c->rip)];
 
 	if (!entry_is_good(c, e) || vcpu_is_kicked(c) || c->exit_ready ||
-	    c->raised.kind != EVENT_NONE || c->mp_state != KVM_MP_STATE_RUNNABLE)
+	    !window_holds_stack(c) || c->raised.kind != EVENT_NONE || c->mp_state != KVM_MP_STATE_RUNNABLE)
 		return c->jit->leave_stopped;
 	c->jit_stop = false;
 	io_commit(c);
@@ -67,10 +68,13 @@ static const uint8_t *run_single(struct vcpu *c, struct jit_single *single)
 	flags_to_jit(c);
 	/* Somebody wants us, or known ways do not lead where they did. Behind STI nobody is let in. */
 	if (!c->jit_stop && single->insn->exec != exec_sti &&
-	    (vcpu_is_kicked(c) || c->jit_key[0] != keys[0] || c->jit_key[1] != keys[1])) {
+	    (vcpu_is_kicked(c) || c->jit_key[0] != keys[0] || c->jit_key[1] != keys[1] ||
+	     !window_holds_stack(c))) {
 		c->rip = next_rip(c, single->insn);
 		c->jit_stop = true;
 	}
+	if (unlikely(window_is_unsettled(c)))
+		window_settle(c);
 	return c->jit_stop ? way_on(c) : NULL;
 }
 
@@ -203,8 +207,9 @@ int jit_init(struct vcpu *c)
 	jit->blocks = port_alloc_pages(MAX_BLOCKS * sizeof(*jit->blocks));
 	jit->singles = port_alloc_pages(MAX_SINGLES * sizeof(*jit->singles));
 	jit->links = port_alloc_pages(MAX_LINKS * sizeof(*jit->links));
+	jit->faults = port_alloc_pages(MAX_FAULTS * sizeof(*jit->faults));
 	error = port_code_alloc(&jit->code, CACHE_BYTES, log_wants(c, VM_LOG_OUT_ASM));
-	if (error || !jit->blocks || !jit->singles || !jit->links || jit_count_init(jit)) {
+	if (error || !jit->blocks || !jit->singles || !jit->links || !jit->faults || jit_count_init(jit)) {
 		c->jit = jit;
 		jit_fini(c);
 		return error ? error : -12;
@@ -224,6 +229,8 @@ int jit_init(struct vcpu *c)
 	jit->after_thunks = jit->used = ALIGN_UP((size_t)(e.out - jit->code.write), 64);
 	jit_segments_update(c);
 	jit_log_thunks(c);
+	if (c->vm->window && window_init(c))
+		port_log("vCPU %u does without a window", c->id);
 	return 0;
 }
 
@@ -231,6 +238,7 @@ void jit_fini(struct vcpu *c)
 {
 	struct jit *jit = c->jit;
 
+	window_fini(c);
 	if (!jit)
 		return;
 	if (jit->blocks)
@@ -239,6 +247,8 @@ void jit_fini(struct vcpu *c)
 		port_free_pages(jit->singles, MAX_SINGLES * sizeof(*jit->singles));
 	if (jit->links)
 		port_free_pages(jit->links, MAX_LINKS * sizeof(*jit->links));
+	if (jit->faults)
+		port_free_pages(jit->faults, MAX_FAULTS * sizeof(*jit->faults));
 	if (jit->code.run)
 		port_code_free(&jit->code);
 	jit_count_fini(jit);
@@ -257,6 +267,7 @@ void jit_flush(struct vcpu *c)
 	jit->block_count = 0;
 	jit->single_count = 0;
 	jit->link_count = 0;
+	jit->fault_count = 0;
 	memset(jit->by_rip, 0, sizeof(jit->by_rip));
 	jit->counters.flushes++;
 	c->jit_epoch++;
@@ -272,6 +283,11 @@ bool jit_matches(const struct vcpu *c, const struct jit_block *block)
 		return false;
 	return block->rip == c->rip && block->mode == jit_mode(c) &&
 	       __atomic_load_n(block->page_code, __ATOMIC_RELAXED) == block->stamp;
+}
+
+bool jit_is_of_other_mode(const struct vcpu *c, const struct jit_block *block)
+{
+	return block->mode != jit_mode(c);
 }
 
 static struct jit_block **by_rip(struct jit *jit, uint64_t rip)
@@ -317,6 +333,10 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 
 	if (vcpu_is_kicked(c) && !vcpu_take_kick(c))
 		return;
+	if (unlikely(window_is_unsettled(c)))
+		window_settle(c);
+	if (unlikely(!window_holds_stack(c)) && !window_admit_stack(c))
+		return; /* it has another translation now */
 	jit->counters.runs++;
 	c->jit_stop = false;
 	flags_to_jit(c);
@@ -326,6 +346,8 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 		fpu_collect_status(c);
 	c->x87_status_ahead = false;
 	jit_count_back(c);
+	if (c->window_wanted)
+		window_admit(c);
 }
 
 /* Whoever is in one block of a page was led to the right page: the other is there too. */

@@ -106,9 +106,13 @@ static void emit_slow_paths(struct translator *t)
 {
 	for (unsigned k = 0; k < t->slow_count; k++) {
 		struct slow_path *s = &t->slow[k];
+		uint8_t *missed[2], *faulted = NULL;
 
-		uint8_t *missed[2];
-
+		window_emit_checks(t, s);
+		if (s->may_fault)
+			window_emit_fault(t, s);
+		if (s->may_fault && s->stacks) /* PUSH of memory: another access goes by the TLB */
+			faulted = emit_jmp(&t->e);
 		for (unsigned n = 0; n < s->stacks; n++) {
 			emit_land(&t->e, s->stack_from[n]);
 			emit_call_run(&t->e, t->jit->stack_thunk);
@@ -117,6 +121,8 @@ static void emit_slow_paths(struct translator *t)
 		}
 		for (unsigned n = 0; n < s->stacks; n++)
 			emit_land(&t->e, missed[n]);
+		if (faulted)
+			emit_land(&t->e, faulted);
 		for (unsigned n = 0; n < s->froms; n++)
 			emit_land(&t->e, s->from[n]);
 		x87_store_rip(t, s->x87_rip);
@@ -217,6 +223,11 @@ static void emit_leaving(struct translator *t)
 	emit_jmp_to(&t->e, t->jit->leave_rip);
 }
 
+static bool has_slow_path(const struct slow_path *s)
+{
+	return s->froms || s->stacks || s->checks || s->may_fault;
+}
+
 /* True: it has a slow path. */
 static bool translate_insn(struct translator *t, const struct insn *i)
 {
@@ -226,19 +237,26 @@ static bool translate_insn(struct translator *t, const struct insn *i)
 	enum vector_level vectors = t->vectors;
 	unsigned leaves = t->leave_at_count, groups = t->group_count;
 	struct keep keep = t->keep;
+	uint32_t good = t->window_good;
+	bool constants = t->window_constants;
 	uint8_t *start = t->e.out;
 
 	*s = (struct slow_path){ 0 };
 	if (t->slow_count + 1 < MAX_SLOW && i->op && is_addressable(t, i) &&
 	    (native_vector(t, i, info) || native_insn(t, i, info))) {
-		if (!s->froms && !s->stacks)
+		if (!has_slow_path(s)) {
+			window_behind(t, false);
 			return false;
+		}
 		s->single = new_single(t, i);
 		s->resume = emit_here(&t->e);
 		s->flags_to_host = t->flags_in_host;
 		s->vectors = t->vectors;
 		s->rip_behind = insn_end(t, i);
+		s->begin = start;
+		s->end = t->e.out;
 		t->slow_count++;
+		window_behind(t, false);
 		return true;
 	}
 	t->e.out = start;
@@ -248,7 +266,11 @@ static bool translate_insn(struct translator *t, const struct insn *i)
 	t->leave_at_count = leaves;
 	t->group_count = groups;
 	t->keep = keep;
+	t->window_good = good;
+	t->window_constants = constants;
+	t->window_late = t->window_stack_seen = false;
 	interpret(t, i);
+	window_behind(t, true);
 	return true;
 }
 
@@ -256,6 +278,7 @@ static void translate_last(struct translator *t, const struct insn *i)
 {
 	const struct op_info *info = op_info(i->op);
 	struct slow_path *s = &t->slow[t->slow_count];
+	uint8_t *start = t->e.out;
 
 	if (!(info->flags & OP_ENDS_BLOCK) || loads_segment_natively(t, i, info)) {
 		translate_insn(t, i);
@@ -264,9 +287,12 @@ static void translate_last(struct translator *t, const struct insn *i)
 	}
 	*s = (struct slow_path){ 0 };
 	if (is_addressable(t, i) && native_branch(t, i, info)) {
-		if (s->froms || s->stacks) { /* the interpreter takes the branch, and does not come back */
+		if (has_slow_path(s)) { /* the interpreter takes the branch, and does not come back */
 			s->single = new_single(t, i);
 			s->resume = t->block->entry;
+			s->rip_behind = insn_end(t, i);
+			s->begin = start;
+			s->end = t->e.out;
 			t->slow_count++;
 		}
 		return;
@@ -381,7 +407,7 @@ static void list_steps(struct translator *t)
 void translate_step(struct translator *t, unsigned k)
 {
 	const struct step *step = &t->step[k];
-	bool has_slow_path = true;
+	bool has_slow = true;
 
 	t->now = k;
 	t->rip = step->rip;
@@ -391,12 +417,12 @@ void translate_step(struct translator *t, unsigned k)
 	t->live_after = step[1].live;
 	keep_before(t);
 	if (step->next)
-		has_slow_path = go_on(t, step->insn, step->next);
+		has_slow = go_on(t, step->insn, step->next);
 	else if (step->is_last)
 		translate_last(t, step->insn);
 	else
-		has_slow_path = translate_insn(t, step->insn);
-	keep_behind(t, has_slow_path);
+		has_slow = translate_insn(t, step->insn);
+	keep_behind(t, has_slow);
 }
 
 struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
@@ -409,6 +435,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 				.segmented = jit_is_segmented(source->mode),
 				.code_base = (uint32_t)c->seg[CS].base };
 	struct emitter hot;
+	unsigned faults = jit->fault_count;
 
 	if (jit->block_count == MAX_BLOCKS || jit->used + ROOM_FOR_ONE > COLD_AT ||
 	    jit->cold_used + ROOM_FOR_ONE > jit->code.size ||
@@ -427,6 +454,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	}
 	t.e = emitter_at(jit, jit->used);
 	list_steps(&t);
+	window_begin(&t);
 	emit_entry(&t);
 	for (unsigned k = 0; k < t.step_count; k++)
 		translate_step(&t, k);
@@ -436,8 +464,10 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	exits_emit(&t);
 	emit_slow_paths(&t);
 	emit_leaving(&t);
-	if (t.e.full || hot.full)
+	if (t.e.full || hot.full) {
+		jit->fault_count = faults;
 		return NULL;
+	}
 	jit->block_count++;
 	block_remember(jit, t.block);
 	jit_log_block(c, source, &hot, &t.e);

@@ -9,6 +9,7 @@
 struct page {
 	gpa_t gpa; /* of the byte asked for */
 	bool writable, user, executable, global;
+	bool accessed;  /* A is set, in all levels; if only looked at */
 	bool dirty;     /* D is set: writes need no further walk */
 	uint8_t key;    /* protection key */
 	uint8_t shift;  /* log2 of the page's bytes */
@@ -18,7 +19,7 @@ enum { RIGHT_READ = 1, RIGHT_WRITE = 2, RIGHT_FETCH = 4 };
 
 /*
  * Walks the tables for one access in one view. False: `error` is the page-fault error code.
- * Unless `look_only`, sets accessed and dirty bits on the way.
+ * Unless `look_only`, sets accessed and dirty bits on the way, and may unwind.
  */
 bool walk(struct vcpu *c, gva_t address, enum access access, enum tlb_view view, bool look_only,
 	  struct page *page, uint32_t *error);
@@ -45,6 +46,7 @@ enum tlb_view view_of_system(const struct vcpu *c);
 bool slot_note_write(struct vcpu *c, const struct memslot *slot, uint64_t offset, unsigned bytes);
 /* The same for a write that may come at any time: false if each must be told. */
 bool slot_may_write(const struct memslot *slot, uint64_t page);
+bool slot_has_page(const struct memslot *slot, uint64_t page); /* in the VMM's mapping */
 /* First use of a page: does the VMM's mapping exist? Unwinds with -EFAULT from KVM_RUN if not. */
 void slot_probe(struct vcpu *c, const struct memslot *slot, uint64_t page);
 

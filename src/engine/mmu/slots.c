@@ -102,19 +102,26 @@ bool slot_may_write(const struct memslot *slot, uint64_t page)
 	return !(__atomic_load_n(&slot->code[page], __ATOMIC_SEQ_CST) & 1);
 }
 
-void slot_probe(struct vcpu *c, const struct memslot *slot, uint64_t page)
+bool slot_has_page(const struct memslot *slot, uint64_t page)
 {
 	uint8_t byte;
 
 	if (likely(bitmap_test(slot->probed, page)))
-		return;
-	if (port_copy(&byte, slot->host + page * PAGE_BYTES, 1)) {
-		c->run->exit_reason = KVM_EXIT_UNKNOWN;
-		c->run_result = -EFAULT;
-		c->exit_ready = true;
-		unwind_exit(c);
-	}
+		return true;
+	if (port_copy(&byte, slot->host + page * PAGE_BYTES, 1))
+		return false;
 	bitmap_set(slot->probed, page);
+	return true;
+}
+
+void slot_probe(struct vcpu *c, const struct memslot *slot, uint64_t page)
+{
+	if (slot_has_page(slot, page))
+		return;
+	c->run->exit_reason = KVM_EXIT_UNKNOWN;
+	c->run_result = -EFAULT;
+	c->exit_ready = true;
+	unwind_exit(c);
 }
 
 /* Answers a wait for us while we wait for others. True: our translations are gone. */

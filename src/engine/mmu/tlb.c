@@ -17,6 +17,7 @@
 #include "engine/interp/address.h"
 #include "engine/interp/interp.h"
 #include "engine/mmu/internal.h"
+#include "engine/mmu/window.h"
 #include "engine/sys/log.h"
 
 #include <errno.h>
@@ -117,8 +118,9 @@ static void empty_local(struct tlb_space *space)
 }
 
 /* Of what the address space's page tables said, and, if `all`, of global pages. */
-static void space_empty(struct tlb_space *space, bool all)
+static void space_empty(struct vcpu *c, struct tlb_space *space, bool all)
 {
+	window_forget_all(c, space);
 	if (all || space->state == SPACE_VOID)
 		empty_all(space);
 	else
@@ -141,7 +143,7 @@ int tlb_init(struct vcpu *c)
 	}
 	table_empty(c->no_translations);
 	c->space = &c->spaces[0];
-	space_empty(c->space, true);
+	space_empty(c, c->space, true);
 	c->space->pcid = 0;
 	c->tlb_now = c->space->view[VIEW_KERNEL_AC];
 	return 0;
@@ -187,11 +189,14 @@ void tlb_select_view(struct vcpu *c)
 	forget_stack(c);
 	if (unlikely(c->mode & MODE_ALIGN || mmu_watches_data(c))) {
 		c->tlb_now = c->tlb_by_ac[0] = c->tlb_by_ac[1] = c->no_translations;
-		return;
+	} else {
+		c->tlb_now = c->space->view[view_now(c)];
+		c->tlb_by_ac[0] = c->space->view[view_of_system(c)];
+		c->tlb_by_ac[1] = c->space->view[VIEW_KERNEL_AC];
 	}
-	c->tlb_now = c->space->view[view_now(c)];
-	c->tlb_by_ac[0] = c->space->view[view_of_system(c)];
-	c->tlb_by_ac[1] = c->space->view[VIEW_KERNEL_AC];
+	if (unlikely(c->vm->window > 1))
+		window_take_now(c);
+	jit_key_update(c);
 }
 
 void tlb_flush_all(struct vcpu *c)
@@ -201,7 +206,7 @@ void tlb_flush_all(struct vcpu *c)
 		c->spaces[n].state = SPACE_VOID;
 		c->spaces[n].pcid = NO_PCID;
 	}
-	space_empty(c->space, true);
+	space_empty(c, c->space, true);
 	c->space->pcid = c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
 	forget_stack(c);
 	memset(c->large_pages, 0, sizeof(c->large_pages));
@@ -219,8 +224,9 @@ void tlb_use_keys(struct vcpu *c, uint32_t changed)
 	if (keys & 1 || (keys & c->keys && c->keyed_count > TLB_KEYED)) {
 		for (unsigned n = 0; n < TLB_SPACES; n++)
 			c->spaces[n].state = SPACE_VOID;
-		space_empty(c->space, true);
+		space_empty(c, c->space, true);
 	} else if (keys & c->keys) {
+		window_forget_all(c, c->window_space);
 		for (unsigned n = 0; n < c->keyed_count; n++)
 			entry_empty(entry_at(c->keyed[n].space, c->keyed[n].entry),
 				    c->keyed[n].entry % TLB_ENTRIES);
@@ -258,6 +264,7 @@ static struct tlb_space *space_for(struct vcpu *c, unsigned pcid)
 	c->next_space = (c->next_space + 1) % TLB_SPACES;
 	space = &c->spaces[c->next_space];
 	space->pcid = pcid;
+	space->user_ticks = 0;
 	make_stale(space);
 	return space;
 }
@@ -269,7 +276,7 @@ void tlb_switch_space(struct vcpu *c, unsigned pcid, bool keep)
 	c->space = space;
 	if (!keep || space->state != SPACE_GOOD) {
 		c->count_tlb_flushes++;
-		space_empty(space, false);
+		space_empty(c, space, false);
 		interp_flush_lookup_space(c);
 	}
 	interp_use_space(c);
@@ -315,6 +322,7 @@ void tlb_flush_page(struct vcpu *c, gva_t address)
 	for (unsigned n = 0; n < TLB_SPACES; n++)
 		for (unsigned view = 0; view < VIEW_COUNT && c->spaces[n].state != SPACE_VOID; view++)
 			entry_empty(&c->spaces[n].view[view][index], index);
+	window_forget_page(c, address);
 	forget_stack(c);
 	interp_flush_lookup_page(c, address);
 }
@@ -416,6 +424,7 @@ void tlb_drop_writes(struct vcpu *c, const uint8_t *host)
 			drop_write(c, list->entry[k], host);
 		writers_tidy(c, list);
 	}
+	window_forget_writes(c, host);
 	forget_stack(c);
 }
 

@@ -96,7 +96,7 @@ struct entry {
 	bool is_8_bytes;
 };
 
-static struct entry entry_read(struct vcpu *c, gpa_t gpa, bool is_8_bytes)
+static struct entry entry_read(struct vcpu *c, gpa_t gpa, bool is_8_bytes, bool look_only)
 {
 	const struct memslots *slots = __atomic_load_n(&c->vm->slots, __ATOMIC_ACQUIRE);
 	struct entry e = { .slot = memslot_find(slots, gpa), .is_8_bytes = is_8_bytes };
@@ -104,7 +104,10 @@ static struct entry entry_read(struct vcpu *c, gpa_t gpa, bool is_8_bytes)
 	if (!e.slot)
 		return e;
 	e.page = (gpa - e.slot->base) / PAGE_BYTES;
-	slot_probe(c, e.slot, e.page);
+	if (!look_only)
+		slot_probe(c, e.slot, e.page);
+	else if (!slot_has_page(e.slot, e.page))
+		return e;
 	e.host = e.slot->host + (gpa - e.slot->base);
 	e.value = is_8_bytes ? __atomic_load_n((uint64_t *)e.host, __ATOMIC_ACQUIRE)
 			     : __atomic_load_n((uint32_t *)e.host, __ATOMIC_ACQUIRE);
@@ -257,7 +260,8 @@ static enum step walk_tables(struct vcpu *c, gva_t address, enum access access,
 		unsigned shift = 12 + w->index_bits * (w->level - 1);
 		uint64_t index = bits_of(address, shift, w->index_bits);
 		bool is_8_bytes = w->paging != PAGING_32, large;
-		struct entry e = entry_read(c, w->table + (index << (is_8_bytes ? 3 : 2)), is_8_bytes);
+		struct entry e = entry_read(c, w->table + (index << (is_8_bytes ? 3 : 2)), is_8_bytes,
+					    look_only);
 
 		if (!e.host || !(e.value & PTE_PRESENT))
 			return STEP_FAULT;
@@ -269,6 +273,7 @@ static enum step walk_tables(struct vcpu *c, gva_t address, enum access access,
 		}
 		page->writable &= !!(e.value & PTE_WRITE);
 		page->user &= !!(e.value & PTE_USER);
+		page->accessed &= !!(e.value & PTE_ACCESSED);
 		w->nx |= is_8_bytes ? e.value & PTE_NX : 0;
 		if (large || w->level == 1) {
 			gpa_t base = large ? large_page_address(w->paging, shift, e.value)
@@ -295,11 +300,11 @@ bool walk(struct vcpu *c, gva_t address, enum access access, enum tlb_view view,
 
 	if (w.paging == PAGING_NONE) {
 		*page = (struct page){ .gpa = address, .writable = true, .user = true,
-				       .executable = true, .dirty = true, .shift = 12 };
+				       .executable = true, .accessed = true, .dirty = true, .shift = 12 };
 		return true;
 	}
 	do {
-		*page = (struct page){ .writable = true, .user = true };
+		*page = (struct page){ .writable = true, .user = true, .accessed = true };
 		*error = fault_code(c, access, view);
 		if (!walk_root(c, address, &w))
 			return false;

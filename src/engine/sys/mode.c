@@ -58,6 +58,5 @@ void mode_update(struct vcpu *c)
 		c->x87_direct = false;
 	c->jit_vectors_ok = (uint8_t)fpu_vectors_allowed(c);
 	jit_segments_update(c);
-	jit_key_update(c);
 	tlb_select_view(c);
 }

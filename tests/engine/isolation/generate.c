@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { BAIT_NEAR = 0x3000 };
+
 static struct {
 	uint64_t random;
 	struct program *p;
@@ -130,12 +132,104 @@ static void put_opcode(const struct shape *s, unsigned reg, unsigned index, unsi
 	put(s->opcode, 1);
 }
 
+/* Any of the places where something is; or beside it, or with bits that lead elsewhere. */
+static uint64_t far_address(void)
+{
+	static const uint8_t bits[] = { 63, 62, 58, 57, 48, 47, 46, 45, 32, 31, 27, 26, 25 };
+	uint64_t at = data_address(), from = at < DATA ? 0 : DATA;
+	unsigned kind = below(100);
+
+	if (kind < 20)
+		at += HIGH;
+	else if (kind < 30)
+		at += NEAR;
+	else if (kind < 70)
+		at += (kind < 40 ? 0 : kind < 55 ? HIGH : NEAR) + (uint64_t)below(NEAR_GRANULES) * GRANULE - from;
+	else if (kind < 85)
+		at = target_bait(below(3)) + below(BAIT_NEAR) - BAIT_NEAR / 2;
+	if (chance(8))
+		at -= below(40);
+	if (chance(15))
+		at ^= 1ull << bits[below(ARRAY_LEN(bits))];
+	if (chance(5))
+		at |= 0x1ffull << (chance(50) ? 55 : 48);
+	return at;
+}
+
+static void constant(unsigned reg, uint64_t value)
+{
+	put(0x48 | reg >> 3, 1);
+	put(0xb8 | (reg & 7), 1);
+	put(value, 8);
+}
+
+/* Base, index, displacement: their sum leads there, and may wrap. */
+static void far_operand(const struct shape *s, unsigned reg)
+{
+	unsigned base = any_register(), index, scale = below(4);
+	uint64_t at = far_address(), part = chance(50) ? odd_value() : 0;
+	int32_t disp = chance(70) ? (int32_t)odd_value() : 0;
+
+	do
+		index = any_register();
+	while (index == base);
+	constant(base, at - (part << scale) - (uint64_t)(int64_t)disp);
+	if (!part)
+		index = 4;
+	else
+		constant(index, part);
+	if (!part && chance(40)) { /* some way from here to there, perhaps on one path only */
+		int32_t by = chance(70) ? 1 << (20 + below(7)) : (int32_t)odd_value();
+
+		if (chance(30)) {
+			put(0x70 | below(16), 1);
+			put(7, 1);
+		}
+		put(0x48 | base >> 3, 1);
+		put(0x81, 1);
+		put(0xc0 | below(2) * 0x28 | (base & 7), 1);
+		put((uint32_t)by, 4);
+	}
+	put_opcode(s, reg, index, base);
+	put(0x80 | (reg & 7) << 3 | 4, 1);
+	put(scale << 6 | (index & 7) << 3 | (base & 7), 1);
+	put((uint32_t)disp, 4);
+}
+
+/* WRFSBASE or WRGSBASE, between two accesses there. */
+static void far_segment(const struct shape *s, unsigned reg)
+{
+	unsigned gs = below(2), by = any_register();
+	int32_t disp = chance(70) ? (int32_t)below(256) : (int32_t)odd_value();
+
+	put(0x64 + gs, 1);
+	put(0x25048b48, 4); /* MOV RAX, disp32 */
+	put((uint32_t)disp, 4);
+	constant(by, far_address() - (uint64_t)(int64_t)disp);
+	put(0xf3, 1);
+	put(0x48 | by >> 3, 1);
+	put(0xae0f, 2);
+	put(0xd0 | gs << 3 | (by & 7), 1);
+	put(0x64 + gs, 1);
+	put_opcode(s, reg, 0, 0);
+	put((reg & 7) << 3 | 4, 1);
+	put(0x25, 1);
+	put((uint32_t)disp, 4);
+}
+
 static void memory_operand(const struct shape *s, unsigned reg)
 {
 	unsigned style = below(100), base, index, scale;
 	uint32_t address = data_address();
 	int32_t disp;
 
+	if (g.p->ring_3 && chance(40)) {
+		if (chance(12))
+			far_segment(s, reg);
+		else
+			far_operand(s, reg);
+		return;
+	}
 	if (style >= 80 && style < 88) /* a base near the operand */
 		put(chance(80) ? 0x65 : 0x64, 1);
 	if (style < 30) {
@@ -429,7 +523,7 @@ static void stack(void)
 	case 0: /* RSP to where it started */
 		put(0x48, 1);
 		put(0xbc, 1);
-		put(STACK_TOP - 8 * below(64), 8);
+		put(g.p->ring_3 && chance(60) ? far_address() : STACK_TOP - 8 * below(64), 8);
 		break;
 	case 1:
 		put(0x68, 1);
@@ -637,15 +731,21 @@ static void modify_code(void)
 	define_flags(); /* dead ones may be old after the store: see engine/jit/jit.h */
 }
 
-/* Ring 0: other entries for a page of DATA, or another order of the code pages. */
-static void change_tables(void)
+static uint64_t remapped_entry(void)
 {
 	static const uint64_t entries[] = { DATA_GPA + 0x6007, DATA_GPA + 0x7007,
 					    DATA_GPA + 0x6005, 0,
 					    DATA_GPA + 0x6003, MMIO_GPA | 7 };
 
+	return entries[below(ARRAY_LEN(entries))];
+}
+
+/* Ring 0: another entry for a page of DATA. */
+static void change_tables(void)
+{
+
 	put(0xb848, 2);
-	put(entries[below(ARRAY_LEN(entries))], 8);
+	put(remapped_entry(), 8);
 	put(0x25048948, 4);
 	put(DATA_TABLE + 8 * 6, 4);
 	if (chance(20)) {
@@ -657,12 +757,26 @@ static void change_tables(void)
 	}
 }
 
+static void change_tables_ring_3(void)
+{
+	if (chance(30)) {
+		put(INT_FLUSH << 8 | 0xcd, 2);
+		return;
+	}
+	constant(0, remapped_entry());
+	put(INT_REMAP << 8 | 0xcd, 2);
+}
+
 static void system(void)
 {
 	static const uint8_t opcodes[][3] = { { 0x0f, 0x05, 2 }, { 0xcc, 0, 1 }, { 0x0f, 0x0b, 2 },
 					      { 0xf4, 0, 1 },    { 0xfa, 0, 1 }, { 0xfb, 0, 1 } };
 	unsigned n = below(g.p->user ? 6 : 3);
 
+	if (g.p->ring_3 && chance(70)) {
+		change_tables_ring_3();
+		return;
+	}
 	if (!g.p->user && chance(70)) {
 		change_tables();
 		return;
@@ -710,7 +824,7 @@ static void choose_modified(struct program *p)
 	}
 }
 
-void generate(struct program *p, uint64_t seed, bool raw)
+void generate(struct program *p, uint64_t seed, bool raw, bool ring_3)
 {
 	memset(p, 0, sizeof(*p));
 	p->seed = seed;
@@ -719,7 +833,8 @@ void generate(struct program *p, uint64_t seed, bool raw)
 	for (unsigned n = 0; n < 8; n++)
 		(void)random_next(&g.random);
 	p->raw = raw;
-	p->user = raw || chance(50);
+	p->ring_3 = ring_3;
+	p->user = raw || ring_3 || chance(50);
 	p->start = (uint16_t)(chance(60) ? 0xff0 - below(800) : below(0x800));
 	p->count = 20 + below(MAX_ITEMS - 20);
 	for (unsigned n = 0; n < p->count; n++) {

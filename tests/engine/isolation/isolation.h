@@ -10,6 +10,7 @@
 #define TESTS_ISOLATION_H
 
 #include "base/bits.h"
+#include "vm.h"
 
 /* Linear addresses. The first five are supervisor pages that map to themselves. */
 enum {
@@ -43,7 +44,21 @@ enum {
 	SYSCALL_STUB = STUBS + 0xf00,
 	SYSCALL_PORT = 0x80,
 	INTERRUPT = 0x40,
+	/* INT: RAX is REMAPPED's entry now; MOV CR3. For ring 3 with the window. */
+	INT_REMAP = 0x41,
+	INT_FLUSH = 0x43,
+	GRANULE = 1 << 24, /* of the window */
+	NEAR_GRANULES = 8, /* DATA and what follows it are at the start of some of these as well */
 };
+
+/*
+ * With the window, all of the above is there three times, but for REMAPPED. In the last place DATA is
+ * where there is a page of ours in this process, and so is the start of NEAR_GRANULE. Beyond what the
+ * window reserves for these places all addresses are ours for some way.
+ */
+#define HIGH 0x123000000000ull
+#define NEAR 0x340000000000ull
+#define NEAR_GRANULE (NEAR + 5ull * GRANULE)
 
 enum { MAX_ITEMS = 200, ITEM_BYTES = 48, MAX_EVENTS = 160 };
 
@@ -60,6 +75,7 @@ struct item {
 struct program {
 	uint64_t seed;
 	bool user, raw;  /* ring 3; random bytes */
+	bool ring_3;     /* with addresses for the window */
 	bool flags_open; /* status flags at faults and interrupts are not looked at */
 	uint16_t start;  /* in the first page */
 	unsigned count;
@@ -71,13 +87,16 @@ struct program {
 };
 
 uint64_t random_next(uint64_t *state);
-void generate(struct program *p, uint64_t seed, bool raw);
+void generate(struct program *p, uint64_t seed, bool raw, bool ring_3);
+/* Of ours, which a guest would be looking for. */
+uint64_t target_bait(unsigned n);
 void place_program(struct program *p);
 
 /* One fault, system call or exit the program had. */
 struct event_seen {
 	uint32_t exit, port;
 	uint64_t frame[6], gpr[16], rip, rflags, cr2, xsave, mxcsr;
+	uint64_t dirty[RAM_BYTES / 0x1000 / 64]; /* with the window, now and then: pages written */
 };
 
 struct result {
@@ -94,8 +113,13 @@ struct result {
 enum kicks { NO_KICKS, KICKS_BETWEEN_BLOCKS, KICKS_BY_THREAD };
 
 struct target;
-/* `translator` as in vm_options. */
-struct target *target_new(int translator, bool exact_flags, enum kicks kicks);
+struct target_options {
+	struct vm_options engine;
+	enum kicks kicks;
+	bool ring_3;
+	unsigned vcpu; /* this is the one: where its window is depends on that */
+};
+struct target *target_new(const struct target_options *options);
 void target_free(struct target *t);
 void target_run(struct target *t, const struct program *p, struct result *r);
 /* Nothing around guest memory was touched; exits with a message if it was. */

@@ -11,7 +11,6 @@
 #include "../ask.h"
 
 #include "kvm_abi.h"
-#include "vm.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -30,6 +29,7 @@ enum {
 	ACCESSED = 0x20,
 	DIRTY = 0x40,
 	CANARY_BYTES = 4 << 20,
+	BAIT_BYTES = 0x1000,
 	HUNG_NS = 200000000,
 	STATUS = 0x8d5
 };
@@ -53,6 +53,7 @@ struct target {
 
 /* What a guest would be looking for in the process. */
 static uint64_t bait[64];
+static uint64_t *near_bait[2];
 static const uint64_t secret = 0x7ec2e7d00d5ec2e7;
 
 /* Of processor time: a busy machine is no hang. */
@@ -148,6 +149,37 @@ static void map_all(struct target *t)
 	map(t, STACK + 0x1000, gpa_of(STACK + 0x1000), W | U);
 }
 
+/* What window.h's addresses are about, and a page of the guest's at that of a bait. */
+static void map_for_window(struct target *t)
+{
+	enum { DIRECTORY = TABLES + 0x8000, LEVEL_3 = TABLES + 0x9000, LEVEL_2 = TABLES + 0xa000,
+	       LEVEL_1 = TABLES + 0xb000, FAR_POINTERS = TABLES + 0xc000, FAR_DIRECTORY = TABLES + 0xd000,
+	       FAR_DATA = TABLES + 0xe000, ALL = P | W | U | ACCESSED };
+	uintptr_t at = (uintptr_t)bait;
+
+	map(t, DATA - 0x1000, gpa_of(DATA + 0x7000), W | U | NX);
+	memcpy(t->ram + FAR_DATA, t->ram + DATA_TABLE, 0x1000);
+	put64(t, FAR_DATA + 8 * (REMAPPED >> 12 & 511), 0);
+	put64(t, TABLES + 8 * (HIGH >> 39), FAR_POINTERS | ALL);
+	put64(t, TABLES + 8 * (NEAR >> 39), FAR_POINTERS | ALL);
+	put64(t, FAR_POINTERS + 8 * (HIGH >> 30 & 511), FAR_DIRECTORY | ALL);
+	put64(t, FAR_POINTERS + 8 * (NEAR >> 30 & 511), FAR_DIRECTORY | ALL);
+	for (unsigned n = 0; n < DATA >> 21; n++)
+		put64(t, FAR_DIRECTORY + 8 * n, get64(t, DIRECTORY + 8 * n));
+	put64(t, FAR_DIRECTORY + 8 * (DATA >> 21), FAR_DATA | ALL);
+	for (unsigned n = 1; n < NEAR_GRANULES; n++)
+		for (unsigned k = 0; k < 2; k++) {
+			unsigned to = 8 * ((GRANULE >> 21) * n - k), from = FAR_DIRECTORY + 8 * ((DATA >> 21) - k);
+
+			put64(t, DIRECTORY + to, get64(t, from));
+			put64(t, FAR_DIRECTORY + to, get64(t, from));
+		}
+	put64(t, TABLES + 8 * (at >> 39), LEVEL_3 | ALL);
+	put64(t, LEVEL_3 + 8 * (at >> 30 & 511), LEVEL_2 | ALL);
+	put64(t, LEVEL_2 + 8 * (at >> 21 & 511), LEVEL_1 | ALL);
+	put64(t, LEVEL_1 + 8 * (at >> 12 & 511), gpa_of(DATA + 0x7000) | P | W | U | NX);
+}
+
 static bool has_error_code(unsigned vector)
 {
 	return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
@@ -172,7 +204,22 @@ static void put_stub(struct target *t, unsigned vector)
 		      (vector == 3 ? 0xee00ull : 0x8e00ull) << 32 | stub >> 16 << 48);
 }
 
-static void put_tables(struct target *t)
+/* Two instructions with an address each; then IRETQ. */
+static void put_system_stub(struct target *t, unsigned vector, const char *first, uint32_t first_at,
+			    const char *second, uint32_t second_at)
+{
+	uint8_t *code = t->ram + STUBS + 16 * vector;
+
+	put_stub(t, vector);
+	put64(t, IDT + 16 * vector, get64(t, IDT + 16 * vector) | 0x6000ull << 32);
+	memcpy(code, first, 4);
+	memcpy(code + 4, &first_at, 4);
+	memcpy(code + 8, second, 4);
+	memcpy(code + 12, &second_at, 4);
+	memcpy(code + 16, "\x48\xcf", 2);
+}
+
+static void put_tables(struct target *t, bool ring_3)
 {
 	static const uint64_t gdt[] = { 0,
 					0x00af9b000000ffff,
@@ -190,8 +237,13 @@ static void put_tables(struct target *t)
 	for (unsigned vector = 0; vector < 32; vector++)
 		put_stub(t, vector);
 	put_stub(t, INTERRUPT);
+	put_system_stub(t, INT_REMAP, "\x48\x89\x04\x25", DATA_TABLE + 8 * 6, "\x0f\x01\x3c\x25", REMAPPED);
+	put_system_stub(t, INT_FLUSH, "\x0f\x1f\x04\x25", 0, "\x0f\x01\x3c\x25", REMAPPED);
+	memcpy(t->ram + STUBS + 16 * INT_FLUSH, "\x50\x0f\x20\xd8\x0f\x22\xd8\x58\x48\xcf", 10);
 	memcpy(t->ram + SYSCALL_STUB, "\xe6\x80\x48\x0f\x07", 5);
 	map_all(t);
+	if (ring_3)
+		map_for_window(t);
 }
 
 static void fill_memory(struct target *t, const struct program *p)
@@ -203,7 +255,7 @@ static void fill_memory(struct target *t, const struct program *p)
 		put64(t, at, random_next(&random) >> (random & 31));
 	for (unsigned n = 0; n < CODE_PAGES; n++)
 		memcpy(t->ram + gpa_of(CODE + 0x1000 * n), p->code + 0x1000 * n, 0x1000);
-	put_tables(t);
+	put_tables(t, p->ring_3);
 }
 
 /* The vCPU. */
@@ -252,7 +304,7 @@ static void set_registers(struct target *t, const struct program *p)
 	s.cr0 = 0x80010033;
 	s.cr2 = 0;
 	s.cr3 = TABLES;
-	s.cr4 = 0x40620;
+	s.cr4 = 0x40620 | (p->ring_3 ? 0x10004 : 0); /* FSGSBASE; TSD, as new code may be anything */
 	s.efer = 0xd01;
 	for (unsigned n = 0; n < 16; n++) {
 		*gpr[n] = p->gpr[n];
@@ -393,6 +445,15 @@ static bool on_exit_of(struct target *t, const struct program *p, struct result 
 	}
 }
 
+/* Also lets pages be read-only again, of which translated code has been writing some. */
+static void note_dirty(struct target *t, struct event_seen *e)
+{
+	struct kvm_dirty_log log = { .dirty_bitmap = e->dirty };
+
+	ask(t->vm, KVM_GET_DIRTY_LOG, &log, NULL);
+	e->dirty[0] &= ~(1ull << ((INTERRUPT_STACK - 1) >> 12));
+}
+
 static void interrupt(struct target *t)
 {
 	struct kvm_interrupt interrupt = { .irq = INTERRUPT };
@@ -403,9 +464,12 @@ static void interrupt(struct target *t)
 
 void target_run(struct target *t, const struct program *p, struct result *result)
 {
+	uint64_t events = p->seed * 13 + 5;
 	bool goes_on = true;
 
 	fill_memory(t, p);
+	if (p->ring_3)
+		note_dirty(t, &result->event[0]);
 	set_registers(t, p);
 	result->events = 0;
 	t->cursor = 0;
@@ -429,6 +493,10 @@ void target_run(struct target *t, const struct program *p, struct result *result
 			exit(1);
 		} else {
 			goes_on = on_exit_of(t, p, result);
+			/* A write by CALL may be reported a block later. */
+			if (p->ring_3 && t->run->exit_reason == KVM_EXIT_IO &&
+			    random_next(&events) >> 62 == 0)
+				note_dirty(t, &result->event[result->events - 1]);
 		}
 	}
 	__atomic_store_n(&t->started_ns, 0, __ATOMIC_SEQ_CST);
@@ -441,12 +509,60 @@ void target_run(struct target *t, const struct program *p, struct result *result
 	memset(result->ram + INTERRUPT_STACK - 0x1000, 0, 0x1000);
 }
 
-static void make_memory(struct target *t)
+/* Once for all VMs. */
+static uint64_t *bait_at(uint64_t address)
+{
+	void *wanted = (void *)(uintptr_t)address;
+	uint64_t *at = mmap(wanted, BAIT_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	if (at != wanted) {
+		perror("mmap");
+		exit(1);
+	}
+	for (unsigned n = 0; n < BAIT_BYTES / 8; n++)
+		at[n] = secret;
+	return at;
+}
+
+/* What is there must not be seen; nothing needs to be told from nothing. */
+static void bait_around(uint64_t place)
+{
+	enum { BYTES = 1 << 30, FIRST = (NEAR_GRANULES + 1) * GRANULE };
+	uint64_t starts[] = { place + FIRST, place - 2 * GRANULE - BYTES };
+
+	for (unsigned n = 0; n < (place >> 32 ? 2 : 1); n++) {
+		void *wanted = (void *)(uintptr_t)starts[n];
+
+		if (mmap(wanted, BYTES, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != wanted) {
+			perror("mmap");
+			exit(1);
+		}
+	}
+}
+
+uint64_t target_bait(unsigned n)
+{
+	return (uintptr_t)(n < 2 && near_bait[n] ? near_bait[n] : bait);
+}
+
+static void make_memory(struct target *t, const struct target_options *options)
 {
 	struct kvm_userspace_memory_region region = { .memory_size = RAM_BYTES };
+	static const uint32_t shifts[] = { 0, 0x50000000, 0x28000000, 0x68000000 };
+	uint64_t shift = shifts[options->vcpu % ARRAY_LEN(shifts)]; /* of its window */
 
+	if (options->ring_3) {
+		bait_around(shift);
+		bait_around(HIGH + shift);
+		bait_around(NEAR + shift);
+		near_bait[0] = bait_at(NEAR + DATA + shift);
+		near_bait[1] = bait_at(NEAR_GRANULE + shift);
+		region.flags = KVM_MEM_LOG_DIRTY_PAGES;
+	}
 	t->around = mmap(NULL, RAM_BYTES + 2 * CANARY_BYTES, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			 (options->ring_3 ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
 	if (t->around == MAP_FAILED) {
 		perror("mmap");
 		exit(1);
@@ -460,12 +576,12 @@ static void make_memory(struct target *t)
 	ask(t->vm, KVM_SET_USER_MEMORY_REGION, &region, NULL);
 }
 
-struct target *target_new(int translator, bool exact_flags, enum kicks kicks)
+struct target *target_new(const struct target_options *wanted)
 {
 	struct target *t = calloc(1, sizeof(*t));
-	struct vm_options options = { .translator = translator, .exact_flags = exact_flags };
+	struct vm_options options = wanted->engine;
 
-	if (kicks == KICKS_BETWEEN_BLOCKS)
+	if (wanted->kicks == KICKS_BETWEEN_BLOCKS)
 		options.log = VM_LOG_EXEC;
 	options.on_event = on_block;
 	options.context = t;
@@ -475,11 +591,15 @@ struct target *target_new(int translator, bool exact_flags, enum kicks kicks)
 
 	if (!t || !cpuid)
 		abort();
-	t->kicks = kicks;
+	t->kicks = wanted->kicks;
 	t->system = vm_open(&options);
 	ask(t->system, KVM_CREATE_VM, 0, &t->vm);
-	make_memory(t);
-	ask(t->vm, KVM_CREATE_VCPU, 0, &t->vcpu);
+	make_memory(t, wanted);
+	for (unsigned n = 0; n < wanted->vcpu; n++) {
+		ask(t->vm, KVM_CREATE_VCPU, (void *)(uintptr_t)n, &t->vcpu);
+		vm_put(t->vcpu);
+	}
+	ask(t->vm, KVM_CREATE_VCPU, (void *)(uintptr_t)wanted->vcpu, &t->vcpu);
 	t->run = vm_run_pages(t->vcpu, &bytes);
 	cpuid->nent = 256;
 	ask(t->system, KVM_GET_SUPPORTED_CPUID, cpuid, NULL);
@@ -488,7 +608,7 @@ struct target *target_new(int translator, bool exact_flags, enum kicks kicks)
 	ask(t->vcpu, KVM_GET_SREGS, &t->sregs, NULL);
 	(void)vm_ioctl(t->vcpu, KVM_SET_XCRS, (uintptr_t)&xcrs, NULL);
 	pthread_getcpuclockid(pthread_self(), &t->clock);
-	t->limit_ns = translator ? 50ull * HUNG_NS : HUNG_NS;
+	t->limit_ns = options.translator ? 50ull * HUNG_NS : HUNG_NS;
 	pthread_create(&t->kicker, NULL, kick, t);
 	return t;
 }
@@ -514,6 +634,9 @@ void target_check_canaries(struct target *t)
 
 	for (unsigned n = 0; n < ARRAY_LEN(bait); n++)
 		good &= bait[n] == secret;
+	for (unsigned k = 0; k < 2 && near_bait[k]; k++)
+		for (unsigned n = 0; n < BAIT_BYTES / 8; n++)
+			good &= near_bait[k][n] == secret;
 	if (!good) {
 		fprintf(stderr, "memory around the guest's was written\n");
 		abort();

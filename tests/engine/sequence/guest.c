@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
-/* A VM in ring 0. A fault's handler is an OUT: the program goes on at the next block. */
+/* A VM in ring 0 or 3. A fault's handler is an OUT: the program goes on at the next block. */
 #include "sequence.h"
 
 #include "base/bytes.h"
@@ -44,20 +44,23 @@ static void give_cpuid(struct guest *g)
 	free(cpuid);
 }
 
-struct guest *guest_new(int translator, bool exact)
+struct guest *guest_new(const struct vm_options *options, unsigned vcpu)
 {
-	struct vm_options options = { .translator = translator, .exact_flags = exact };
 	struct guest *g = calloc(1, sizeof(*g));
 	struct kvm_userspace_memory_region region = { .memory_size = GUEST_BYTES };
 	size_t bytes;
 
-	g->exact = exact;
-	g->system = vm_open(&options);
+	g->exact = options->exact_flags;
+	g->system = vm_open(options);
 	must(vm_ioctl(g->system, KVM_CREATE_VM, 0, &g->vm), "vm");
 	g->memory = mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	region.userspace_addr = (uintptr_t)g->memory;
 	must(vm_ioctl(g->vm, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&region, NULL), "memory");
-	must(vm_ioctl(g->vm, KVM_CREATE_VCPU, 0, &g->vcpu), "vcpu");
+	for (unsigned n = 0; n < vcpu; n++) {
+		must(vm_ioctl(g->vm, KVM_CREATE_VCPU, n, &g->vcpu), "vcpu");
+		vm_put(g->vcpu);
+	}
+	must(vm_ioctl(g->vm, KVM_CREATE_VCPU, vcpu, &g->vcpu), "vcpu");
 	g->run = vm_run_pages(g->vcpu, &bytes);
 	give_cpuid(g);
 	return g;
@@ -122,6 +125,54 @@ static void make_tables(struct guest *g)
 		      (DATA_AT + page * 0x1000) | page_bits(page));
 }
 
+/* What ring 3 needs: its pages three times, and below 2 MiB the handlers' as they are. */
+static void make_tables_ring_3(struct guest *g)
+{
+	enum { PML4 = TABLES_AT, LOW = PML4 + 0x1000, DIRECTORY = LOW + 0x1000, HIGH = DIRECTORY + 0x1000,
+	       CONSTANT = RING_3_TABLES_AT, TABLES = CONSTANT + 0x1000, FIRST = RING_3_AT + PROGRAM_AT,
+	       LARGE = 1 << 21, SLOT = FIRST / LARGE };
+
+	put64(g, PML4, LOW | 7);
+	put64(g, PML4 + 8 * (RING_3_HIGH >> 39), HIGH | 7);
+	put64(g, LOW, DIRECTORY | 7);
+	put64(g, HIGH + 8 * (RING_3_HIGH >> 30 & 511), DIRECTORY | 7);
+	put64(g, HIGH + 8 * (RING_3_CONSTANT >> 30 & 511), CONSTANT | 7);
+	put64(g, DIRECTORY, 0x83);
+	for (unsigned n = 0; n < 3; n++) {
+		put64(g, DIRECTORY + 8 * (SLOT + n), (TABLES + 0x1000 * n) | 7);
+		put64(g, CONSTANT + 8 * (SLOT + n), (TABLES + 0x1000 * n) | 5);
+	}
+	for (unsigned at = PROGRAM_AT; at < GUEST_BYTES; at += 0x1000) {
+		unsigned page = (RING_3_AT + at - SLOT * LARGE) >> 12;
+
+		put64(g, TABLES + 8 * page, at | (at < DATA_AT ? 7 : page_bits((at - DATA_AT) >> 12)));
+	}
+}
+
+/* For handlers, and for SYSCALL and the like nothing. */
+static void make_ring_3(struct guest *g)
+{
+	make_tables_ring_3(g);
+	put64(g, GDT_AT + 24, 0x00cff3000000ffff);
+	put64(g, GDT_AT + 32, 0x00affb000000ffff);
+	put64(g, TSS_AT + 4, RING_0_STACK_TOP);
+}
+
+static void set_ring_3(struct kvm_sregs *s)
+{
+	s->cs = (struct kvm_segment){ .limit = 0xffffffff, .selector = 0x23, .type = 11, .present = 1,
+				      .dpl = 3, .s = 1, .g = 1, .l = 1 };
+	s->ss = (struct kvm_segment){ .limit = 0xffffffff, .selector = 0x1b, .type = 3, .present = 1,
+				      .dpl = 3, .s = 1, .g = 1, .db = 1 };
+	s->tr = (struct kvm_segment){ .base = TSS_AT, .limit = 0x67, .selector = 0x28, .type = 11,
+				      .present = 1 };
+}
+
+static uint64_t first_flags(const struct program *p)
+{
+	return p->base ? 0x3002 : 2; /* ring 3 may use ports too */
+}
+
 static void set_system_registers(struct guest *g, const struct program *p)
 {
 	bool is_32 = p->is_32;
@@ -152,17 +203,23 @@ static void set_system_registers(struct guest *g, const struct program *p)
 	s.efer = is_32 ? 0 : EFER_LME | EFER_LMA | EFER_NX;
 	if (p->is_16)
 		segments_set(&s, p);
+	if (p->base) {
+		set_ring_3(&s);
+		s.ds = s.es = s.fs = s.gs = s.ss;
+		s.fs.base = 0x1230;
+	}
 	control(g, KVM_SET_SREGS, &s, "set sregs");
 	control(g, KVM_SET_XCRS, &xcrs, "set xcrs");
 }
 
-static void set_registers(struct guest *g, const uint64_t *gpr, uint64_t rip)
+static void set_registers(struct guest *g, const struct program *p, uint64_t rip)
 {
+	const uint64_t *gpr = p->gpr;
 	struct kvm_regs r = { .rax = gpr[RAX], .rbx = gpr[RBX], .rcx = gpr[RCX], .rdx = gpr[RDX],
 			      .rsi = gpr[RSI], .rdi = gpr[RDI], .rsp = gpr[RSP], .rbp = gpr[RBP],
 			      .r8 = gpr[R8], .r9 = gpr[R9], .r10 = gpr[R10], .r11 = gpr[R11],
 			      .r12 = gpr[R12], .r13 = gpr[R13], .r14 = gpr[R14], .r15 = gpr[R15],
-			      .rip = rip, .rflags = 2 };
+			      .rip = rip, .rflags = first_flags(p) };
 
 	control(g, KVM_SET_REGS, &r, "set regs");
 }
@@ -170,7 +227,7 @@ static void set_registers(struct guest *g, const uint64_t *gpr, uint64_t rip)
 /* The program's address in its code segment. */
 static uint64_t code_at(const struct program *p)
 {
-	return p->is_16 ? 0 : PROGRAM_AT;
+	return p->is_16 ? 0 : p->base + PROGRAM_AT;
 }
 
 void guest_load(struct guest *g, const struct program *p)
@@ -183,6 +240,8 @@ void guest_load(struct guest *g, const struct program *p)
 		memcpy(g->memory + at, p->data, sizeof(p->data));
 	if (p->is_32 || p->is_16)
 		make_tables_32(g);
+	else if (p->base)
+		make_ring_3(g);
 	else
 		make_tables(g);
 	if (p->is_16)
@@ -195,7 +254,7 @@ void guest_load(struct guest *g, const struct program *p)
 	store_le16(xsave, 0x37f);
 	store_le32(xsave + 24, 0x1f80);
 	control(g, KVM_SET_XSAVE, xsave, "set xsave");
-	set_registers(g, p->gpr, code_at(p) + p->block[0]);
+	set_registers(g, p, code_at(p) + p->block[0]);
 }
 
 /* Behind a fault: the handler has the frame on its stack. */
@@ -227,10 +286,14 @@ static bool resume(struct guest *g, const struct program *p, struct stop *stop)
 			   load_le16(g->memory + flags_at) & ~(uint32_t)F_STATUS);
 	stop->regs.rip = code_at(p) + p->block[next];
 	stop->regs.rsp = p->gpr[RSP];
-	stop->regs.rflags = 2;
+	stop->regs.rflags = first_flags(p);
 	control(g, KVM_SET_REGS, &stop->regs, "set regs");
 	if (p->is_16) { /* the handler has a segment of its own */
 		stop->sregs.cs = segments_code(p);
+		control(g, KVM_SET_SREGS, &stop->sregs, "set sregs");
+	}
+	if (p->base) {
+		set_ring_3(&stop->sregs);
 		control(g, KVM_SET_SREGS, &stop->sregs, "set sregs");
 	}
 	return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /* sequence [--programs N | --seconds N] [--seed S] [--first N] [--cut ADDRESS]
- * [--show] [--exact]: see sequence.h. Exit status 1: they differ. */
+ * [--show] [--exact] [--ring-3 | --window] [--vcpu N]: see sequence.h. Exit status 1: they differ. */
 #include "sequence.h"
 
 #include "base/bytes.h"
@@ -135,7 +135,7 @@ static void dump(const struct program *p)
 	printf("  code:");
 	for (unsigned n = p->block[0]; n < p->bytes; n++)
 		printf("%s%02x", n == p->block[0] || n % 32 == 0 ? "\n  " : " ", p->code[n]);
-	printf("\n  it is at %x\n", PROGRAM_AT + p->block[0]);
+	printf("\n  it is at %x\n", p->base + PROGRAM_AT + p->block[0]);
 }
 
 /* Ends every program there: --cut finds the instruction at fault by halving. */
@@ -172,9 +172,16 @@ static bool run(struct guest *a, struct guest *b, const struct program *p)
 	return is_endless || memories_equal(a, b, is_end(&x));
 }
 
+/* --ring-3, --window: all are there, with vm_options.window. */
+static bool is_ring_3, window;
+
 /* Every fourth is of 16 bits. */
 static void choose(struct random *r, uint64_t number, struct program *p)
 {
+	p->base = is_ring_3 ? RING_3_AT : 0;
+	p->is_32 = p->is_16 = p->is_real = p->is_big = p->is_limited = false;
+	if (is_ring_3)
+		return;
 	p->is_32 = random_percent(r, 30);
 	p->is_16 = number % 4 == 3;
 	p->is_32 &= !p->is_16;
@@ -192,11 +199,15 @@ int main(int argc, char **argv)
 						 { "cut", required_argument, NULL, 'c' },
 						 { "show", no_argument, NULL, 'd' },
 						 { "exact", no_argument, NULL, 'e' },
+						 { "vcpu", required_argument, NULL, 'v' },
+						 { "ring-3", no_argument, NULL, '3' },
+						 { "window", no_argument, NULL, 'w' },
 						 { 0 } };
 	uint64_t programs = 3000, seed = 1, first = 0, done = 0, wrong = 0;
 	static struct program p;
 	double seconds = 0;
 	bool shows = false;
+	unsigned vcpu = 0;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -214,11 +225,20 @@ int main(int argc, char **argv)
 			shows = true;
 		else if (option == 'e')
 			exact = true;
+		else if (option == 'v')
+			vcpu = (unsigned)strtoul(optarg, NULL, 0);
+		else if (option == 'w')
+			is_ring_3 = window = true;
+		else if (option == '3')
+			is_ring_3 = true;
 		else
 			return 2;
 	}
-	by_interpreter = guest_new(0, exact);
-	by_translator = guest_new(2, exact);
+	struct vm_options engine = { .exact_flags = exact, .window = window ? 2 : 0 };
+
+	by_interpreter = guest_new(&engine, vcpu);
+	engine.translator = 2;
+	by_translator = guest_new(&engine, vcpu);
 	unsigned forms = forms_list(guest_vcpu(by_interpreter), NULL, true);
 	double end = now_seconds() + seconds;
 
@@ -242,6 +262,14 @@ int main(int argc, char **argv)
 	       (unsigned long long)done, (unsigned long long)endless,
 	       (unsigned long long)compared_stops, (unsigned long long)compared_faults,
 	       (unsigned long long)seed, (unsigned long long)wrong);
+	if (window) {
+		const struct vcpu *c = guest_vcpu(by_translator);
+
+		printf("%llu windows, %llu pages shown, %llu faults there\n",
+		       (unsigned long long)c->count_windows, (unsigned long long)c->count_window_pages,
+		       (unsigned long long)c->count_window_faults);
+		wrong += !c->count_window_pages;
+	}
 	guest_free(by_interpreter);
 	guest_free(by_translator);
 	return wrong != 0;

@@ -45,17 +45,18 @@ unsigned loop_register(const struct writer *w)
 	return w->p->is_32 || w->p->is_16 ? RBP : R15;
 }
 
-static uint64_t good_address(struct random *r)
+uint64_t good_address(const struct writer *w)
 {
+	struct random *r = w->r;
 	uint64_t page = random_below(r, 24) * 0x1000;
 
-	return DATA_AT + page + (random_percent(r, 15) ? 0xff0 + random_below(r, 16)
+	return w->p->base + DATA_AT + page + (random_percent(r, 15) ? 0xff0 + random_below(r, 16)
 						       : random_below(r, 0xfc0));
 }
 
-static uint64_t register_value(struct random *r)
+static uint64_t register_value(const struct writer *w)
 {
-	return random_percent(r, 70) ? good_address(r) : random_integer(r);
+	return random_percent(w->r, 70) ? good_address(w) : random_integer(w->r);
 }
 
 unsigned other_register(const struct writer *w)
@@ -156,7 +157,7 @@ static void put_memory(struct writer *w)
 		put_rex(w, 0x48 | base >> 3);
 		put8(w, 0xc7);
 		put8(w, 0xc0 | (base & 7));
-		put32(w, (uint32_t)good_address(w->r));
+		put32(w, (uint32_t)good_address(w));
 	}
 	if (random_percent(w->r, 20))
 		put8(w, 0x66);
@@ -172,7 +173,7 @@ static void put_address(struct writer *w, unsigned reg)
 {
 	put_rex(w, 0x48 | reg >> 3);
 	PUT(w, 0xc7, 0xc0 | (reg & 7));
-	put32(w, (uint32_t)(good_address(w->r) & ~random_below(w->r, 16)));
+	put32(w, (uint32_t)(good_address(w) & ~random_below(w->r, 16)));
 }
 
 /* What LOCK may precede, and does mostly; CMPXCHG finds what it expects half of the time. */
@@ -441,7 +442,7 @@ static void put_string(struct writer *w)
 {
 	static const uint8_t opcodes[] = { 0xa4, 0xa5, 0xa6, 0xa7, 0xaa,
 					   0xab, 0xac, 0xad, 0xae, 0xaf };
-	uint64_t to = good_address(w->r), from = good_address(w->r);
+	uint64_t to = good_address(w), from = good_address(w);
 
 	if (random_percent(w->r, 30))
 		from = to + random_below(w->r, 16);
@@ -488,7 +489,7 @@ static void put_patch(struct writer *w)
 	target = w->patch[random_below(w->r, w->patches)] + (unsigned)random_below(w->r, 4);
 	if (random_percent(w->r, 30)) { /* MOV EDI, address; STOSB */
 		put8(w, 0xbf);
-		put32(w, PROGRAM_AT + target);
+		put32(w, w->p->base + PROGRAM_AT + target);
 		put8(w, 0xaa);
 		return;
 	}
@@ -512,6 +513,10 @@ static void put_insn(struct writer *w)
 	};
 	unsigned what = (unsigned)random_below(w->r, 100), n = 0;
 
+	if (w->p->base && random_percent(w->r, 30)) {
+		put_far(w);
+		return;
+	}
 	for (; what >= kinds[n].percent; n++)
 		what -= kinds[n].percent;
 	kinds[n].put(w);
@@ -573,7 +578,7 @@ static void make_blocks(struct writer *w)
 	for (unsigned block = 0; block < p->blocks; block++) {
 		p->block[block] = p->bytes;
 		put8(w, 0xb8); /* RAX may point to code, which only put_patch() is to change */
-		put32(w, (uint32_t)good_address(w->r));
+		put32(w, (uint32_t)good_address(w));
 		for (unsigned n = (unsigned)random_below(w->r, MOST_IN_BLOCK); n > 0; n--)
 			put_insn(w);
 		put_end(w, block);
@@ -596,7 +601,7 @@ static void fix_displacements(struct writer *w)
 void program_make(struct vcpu *c, struct random *r, unsigned forms, struct program *p)
 {
 	struct writer w = { .p = p, .r = r, .c = c, .forms = forms,
-			    .address = p->is_16 ? 0 : PROGRAM_AT };
+			    .address = p->is_16 ? 0 : p->base + PROGRAM_AT };
 
 	p->bytes = (unsigned)random_below(r, 0x1000); /* pages end anywhere */
 	memset(p->code, 0x90, p->bytes);
@@ -609,8 +614,8 @@ void program_make(struct vcpu *c, struct random *r, unsigned forms, struct progr
 	PUT(&w, 0xe6, PORT_END, 0xf4);
 	fix_displacements(&w);
 	for (unsigned n = 0; n < 16; n++)
-		p->gpr[n] = p->is_32 || p->is_16 ? (uint32_t)register_value(r) : register_value(r);
-	p->gpr[RSP] = p->is_16 ? 0xabc00000 + STACK_TOP - STACK_16_AT : STACK_TOP;
+		p->gpr[n] = p->is_32 || p->is_16 ? (uint32_t)register_value(&w) : register_value(&w);
+	p->gpr[RSP] = p->is_16 ? 0xabc00000 + STACK_TOP - STACK_16_AT : p->base + STACK_TOP;
 	p->gpr[loop_register(&w)] = LOOPS;
 	for (unsigned n = 0; n < sizeof(p->data); n += 8)
 		store_le64(p->data + n, random_integer(r));

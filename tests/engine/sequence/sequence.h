@@ -13,6 +13,9 @@
 #include "kvm_abi.h"
 #include "vm.h"
 
+#define RING_3_HIGH 0x123440000000ull    /* + RING_3_AT */
+#define RING_3_CONSTANT 0x123480000000ull /* + RING_3_AT */
+
 enum {
 	GUEST_BYTES = 4 << 20,
 	TABLES_AT = 0x1000, /* four pages */
@@ -25,6 +28,12 @@ enum {
 	STACK_16_AT = 0x18000, /* SS' base in 16-bit programs, and DS' in real mode */
 	DATA_16_AT = 0x40000,
 	DATA_AT = 0x200000, /* 2 MiB of 4 KiB pages, some missing or read-only */
+	/* Ring 3, for the window: all from PROGRAM_AT on is there at three linear addresses; the data
+	 * at each lie across a multiple of 64 MiB. At the last nothing can be written. */
+	RING_3_AT = 0x14000000 - DATA_AT - 0x9000,
+	RING_3_TABLES_AT = 0x8000, /* five more pages */
+	RING_0_STACK_TOP = 0xe000,
+	TSS_AT = 0xf000,
 	PORT_END = 0xf4,
 	PORT_FAULT = 0x40, /* + vector */
 	MAX_BLOCKS = 64,
@@ -34,6 +43,7 @@ struct program {
 	/* 32-bit protected mode with paging; 16-bit protected mode with paging, where CS may be too
 	 * small; or real mode, where ES may reach everything; else 64-bit mode */
 	bool is_32, is_16, is_limited, is_real, is_big;
+	uint32_t base; /* of linear addresses: RING_3_AT there, in 64-bit mode; else 0 */
 	uint8_t code[PROGRAM_BYTES];
 	unsigned bytes, blocks;
 	unsigned block[MAX_BLOCKS + 1]; /* offsets; the last is the end's */
@@ -62,7 +72,7 @@ struct stop {
 	uint8_t xsave[4096];
 	uint64_t fault_rip, fault_error;
 };
-struct guest *guest_new(int translator, bool exact); /* vm_options.exact_flags */
+struct guest *guest_new(const struct vm_options *options, unsigned vcpu); /* that is the one */
 struct vcpu *guest_vcpu(struct guest *g);
 uint8_t *guest_memory(struct guest *g);
 void guest_load(struct guest *g, const struct program *p);

@@ -34,6 +34,11 @@ void define_flags(struct writer *w); /* all six status flags get defined values 
 void put_form(struct writer *w, unsigned vector_percent);
 void put_flags_user(struct writer *w);
 
+uint64_t good_address(const struct writer *w); /* of data */
+
+/* far.c: for ring 3 */
+void put_far(struct writer *w);
+
 /* program16.c */
 void make_blocks_16(struct writer *w);
 

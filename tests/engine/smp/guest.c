@@ -104,7 +104,7 @@ PROGRAM(shootdown_a, "movl $SHARED, %r15d\n movl $1, %r14d\n xorl %r13d, %r13d\n
 		     "2: testl $6, %r14d\n jnz 3f\n"
 		     "movq $0, WINDOW_ENTRY\n incq %r13\n movq %r13, REQUEST(%r15)\n wait_for "
 		     "ACKNOWLEDGED, %r13\n"
-		     "3: leal 3(%rsi), %eax\n movq %rax, WINDOW_ENTRY\n"
+		     "3: leal 7(%rsi), %eax\n movq %rax, WINDOW_ENTRY\n"
 		     "incq %r13\n movq %r13, REQUEST(%r15)\n wait_for ACKNOWLEDGED, %r13\n"
 		     "movq $0x666, (%rbx)\n movq 8(%rbx), %rbp\n"
 		     "movl $200, %ecx\n 4: decl %ecx\n jnz 4b\n"
@@ -133,6 +133,9 @@ PROGRAM(fault_handler, "pushq %rax\n movq %cr2, %rax\n shrq $12, %rax\n cmpl $0x
 		       "movq REQUEST(%r15), %rax\n invlpg WINDOW\n movq %rax, ACKNOWLEDGED(%r15)\n"
 		       "popq %rax\n addq $8, %rsp\n iretq\n"
 		       "1: movq %cr2, %rax\n fail");
+
+/* For ring 3, whose INVLPG WINDOW is a fault at an instruction of 8 bytes. */
+PROGRAM(invlpg_handler, "invlpg WINDOW\n addq $8, %rsp\n addq $8, (%rsp)\n iretq");
 
 __asm__(".set COUNTERS, 0x20200\n"
 	".macro count\n movl $SHARED, %r15d\n movl $COUNTERS, %ebp\n movq ROUNDS(%r15), %r14\n"

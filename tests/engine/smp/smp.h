@@ -9,6 +9,7 @@
 #define TESTS_SMP_H
 
 #include "base/bits.h"
+#include "vm.h"
 
 /* Linear addresses; all but WINDOW and MOVED are guest-physical ones too. guest.c repeats them. */
 enum {
@@ -20,6 +21,9 @@ enum {
 	FAULT_HANDLER = 0xa000,
 	STACK_A = 0xc000, /* tops */
 	STACK_B = 0xd000,
+	INVLPG_HANDLER = 0xa800, /* of ring 3, which faults there */
+	TSS = 0xe000,           /* 0x100 bytes each */
+	RING_0_STACK = 0xf800,  /* A's top; B's is 0x400 higher */
 	PATCHED = 0x10000,       /* code that A writes and B calls */
 	PATCHED_ALIAS = 0x11000, /* the same page */
 	SHARED = 0x20000,
@@ -57,8 +61,9 @@ struct pair {
 enum { PAIRS = 4 };
 extern const struct pair pairs[PAIRS];
 extern const uint8_t fault_handler[], fault_handler_end[];
+extern const uint8_t invlpg_handler[], invlpg_handler_end[];
 
-/* Runs a pair; true: both have passed, and the dirty log was true. Else it has said why not. */
-bool pair_run(const struct pair *pair, int translator, bool disturbed, uint32_t rounds);
+/* Runs a pair, with a window in ring 3; true: both have passed, and the dirty log was true. Else it has said why not. */
+bool pair_run(const struct pair *pair, const struct vm_options *options, bool disturbed, uint32_t rounds);
 
 #endif

@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE = 0x1000, P = 1, W = 2, CODE_SEGMENT = 8, DATA_SEGMENT = 16 };
+enum { PAGE = 0x1000, P = 1, W = 2, U = 4, CODE_SEGMENT = 8, DATA_SEGMENT = 16 };
 
 struct machine;
 struct cpu {
@@ -35,6 +35,7 @@ struct machine {
 	struct cpu cpu[2];
 	uint8_t *ram, *copy, *moved;
 	bool stop; /* atomic */
+	bool ring_3;
 };
 
 static void put64(struct machine *m, unsigned at, uint64_t value)
@@ -52,22 +53,38 @@ static void fill_memory(struct machine *m, const struct pair *pair, uint32_t rou
 	unsigned table = TABLES + 3 * PAGE;
 
 	for (unsigned at = 0; at < RAM_BYTES; at += PAGE)
-		put64(m, table + at / PAGE * 8, at | P | W);
-	put64(m, table + PATCHED_ALIAS / PAGE * 8, PATCHED | P | W);
-	put64(m, table + WINDOW / PAGE * 8, FRAME_0 | P | W);
-	put64(m, table + MOVED / PAGE * 8, MOVED_GPA | P | W);
+		put64(m, table + at / PAGE * 8, at | P | W | U);
+	put64(m, table + PATCHED_ALIAS / PAGE * 8, PATCHED | P | W | U);
+	put64(m, table + WINDOW / PAGE * 8, FRAME_0 | P | W | U);
+	put64(m, table + MOVED / PAGE * 8, MOVED_GPA | P | W | U);
 	for (unsigned level = 0; level < 3; level++)
-		put64(m, TABLES + level * PAGE, (TABLES + (level + 1) * PAGE) | P | W);
+		put64(m, TABLES + level * PAGE, (TABLES + (level + 1) * PAGE) | P | W | U);
 	put64(m, GDT + CODE_SEGMENT, 0x00af9b000000ffff);
 	put64(m, GDT + DATA_SEGMENT, 0x00cf93000000ffff);
+	put64(m, GDT + 24, 0x00cff3000000ffff);
+	put64(m, GDT + 32, 0x00affb000000ffff);
+	for (unsigned n = 0; n < 2; n++)
+		put64(m, TSS + 0x100 * n + 4, RING_0_STACK + 0x400 * n);
+	put64(m, IDT + 16 * 13, (INVLPG_HANDLER & 0xffff) | CODE_SEGMENT << 16 | 0x8e00ull << 32);
 	put64(m, IDT + 16 * 14, (FAULT_HANDLER & 0xffff) | CODE_SEGMENT << 16 | 0x8e00ull << 32);
 	put_code(m, PROGRAM_A, pair->a, pair->a_end);
 	put_code(m, PROGRAM_B, pair->b, pair->b_end);
 	put_code(m, FAULT_HANDLER, fault_handler, fault_handler_end);
+	put_code(m, INVLPG_HANDLER, invlpg_handler, invlpg_handler_end);
 	memcpy(m->ram + PATCHED, "\xb8\xff\xff\0\0\xc3", 6); /* MOV EAX, 0xffff; RET */
 	put64(m, FRAME_0, TAG_0);
 	put64(m, FRAME_1, TAG_1);
 	put64(m, SHARED + ROUNDS, rounds);
+}
+
+static void set_ring_3(struct kvm_sregs *s, struct kvm_regs *regs, unsigned index)
+{
+	s->cs.selector = 0x23;
+	s->ss.selector = 0x1b;
+	s->cs.dpl = s->ss.dpl = 3;
+	s->tr = (struct kvm_segment){ .base = TSS + 0x100 * index, .limit = 0x67, .selector = 0x28,
+				      .type = 11, .present = 1 };
+	regs->rflags |= 0x3000; /* it may use ports */
 }
 
 static void set_registers(struct cpu *cpu)
@@ -92,12 +109,14 @@ static void set_registers(struct cpu *cpu)
 	s.cs.type = 11;
 	s.cs.l = 1;
 	s.cs.db = 0;
-	s.gdt = (struct kvm_dtable){ .base = GDT, .limit = 0x1f };
+	s.gdt = (struct kvm_dtable){ .base = GDT, .limit = 0x2f };
 	s.idt = (struct kvm_dtable){ .base = IDT, .limit = 0xfff };
 	s.cr0 = 0x80010033;
 	s.cr3 = TABLES;
 	s.cr4 = 0x620;
 	s.efer = 0x500;
+	if (cpu->m->ring_3)
+		set_ring_3(&s, &regs, cpu->index);
 	ask(cpu->object, KVM_SET_SREGS, &s, NULL);
 	ask(cpu->object, KVM_SET_REGS, &regs, NULL);
 	ask(cpu->object, KVM_SET_MP_STATE, &state, NULL);
@@ -250,8 +269,7 @@ static void add_cpu(struct machine *m, unsigned index)
 
 static void *map_memory(size_t bytes)
 {
-	void *memory =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED) {
 		perror("mmap");
@@ -260,15 +278,15 @@ static void *map_memory(size_t bytes)
 	return memory;
 }
 
-bool pair_run(const struct pair *pair, int translator, bool disturbed, uint32_t rounds)
+bool pair_run(const struct pair *pair, const struct vm_options *options, bool disturbed, uint32_t rounds)
 {
-	const struct vm_options options = { .translator = translator };
 	struct machine m = { .ram = map_memory(RAM_BYTES),
 			     .copy = map_memory(RAM_BYTES),
-			     .moved = map_memory(PAGE) };
+			     .moved = map_memory(PAGE),
+			     .ring_3 = options->window };
 	bool passed;
 
-	m.system = vm_open(&options);
+	m.system = vm_open(options);
 	ask(m.system, KVM_CREATE_VM, 0, &m.vm);
 	fill_memory(&m, pair, rounds);
 	memcpy(m.copy, m.ram, RAM_BYTES);

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * Accesses to guest memory where the guest has it: mmu/window.h.
+ *
+ * The address, or the register it is beside, is looked up in the vCPU's table of what may be used so;
+ * a register is known to be good until it changes by more than a small constant. Who fails is done by
+ * the interpreter, and the block is left: what follows builds on that register. An access to a page that
+ * is not there faults: the instruction's slow path does it, and the block goes on.
+ *
+ * RSP is always good: at the beginning and end of each block it is within STACK_SLACK of where pages may be
+ * shown, which each access beside it proves anew; where it moves without one, or is loaded, it is looked
+ * up at once. C code that enters translated code, or lets it go on, looks too (window_holds_stack()).
+ *
+ * So nothing that the guest can see may have changed before an instruction's last access.
+ */
+#include "engine/jit/internal.h"
+
+#include "engine/decode/ops.h"
+#include "engine/fpu/fpu.h"
+#include "engine/mmu/mmu.h"
+#include "engine/mmu/window.h"
+
+/* How far a displacement may be, a register from where it was looked up, and a small number times
+ * eight: together no more than WINDOW_REACH less an access. */
+enum {
+	MOST_DISP = WINDOW_REACH / 4,
+	MOST_MOVED = WINDOW_REACH / 4,
+	SMALL_BITS = 17,
+	SMALL = 1 << SMALL_BITS,
+	STACK_SLACK = 1 << 20
+};
+
+_Static_assert(MOST_DISP + MOST_MOVED + 8 * SMALL + STACK_SLACK <= WINDOW_REACH - 4096,
+	       "accesses stay in reach");
+
+void window_begin(struct translator *t)
+{
+	t->window = t->source->mode & JIT_WINDOWED;
+	t->window_small = 0;
+	t->window_good = 1u << RSP;
+}
+
+static struct host_memory table_entry(uint32_t number)
+{
+	return (struct host_memory){ .base = -1, .index = -1, .gs = true, .disp = (int32_t)number };
+}
+
+static void emit_rorx(struct emitter *e, unsigned to, unsigned from, unsigned count)
+{
+	emit_u8(e, 0xc4);
+	emit_u8(e, (to & 8 ? 0 : 0x80) | 0x40 | (from & 8 ? 0 : 0x20) | 3);
+	emit_u8(e, 0xfb);
+	emit_u8(e, 0xf0);
+	emit_u8(e, 0xc0 | (to & 7) << 3 | (from & 7));
+	emit_u8(e, count);
+}
+
+static void check_entry(struct translator *t, struct host_memory entry, struct window_check check)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	/* Who takes the slow path before comes back behind this, without having passed. */
+	t->window_late |= s->froms || s->stacks || s->may_fault;
+	emit_alu_mem_imm(&t->e, ALU_CMP, 1, entry, 0);
+	check.from = emit_jcc(&t->e, CC_E);
+	s->check[s->checks++] = check;
+}
+
+/* T1 is overwritten. */
+static void emit_index(struct translator *t, unsigned host, struct host_memory *entry)
+{
+	if (host_can_run(FEATURE_BMI2)) {
+		emit_rorx(&t->e, T1, host, WINDOW_SHIFT);
+	} else {
+		emit_mov(&t->e, 8, T1, host);
+		emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0xc1, .size = 8 }, 1, T1);
+		emit_u8(&t->e, WINDOW_SHIFT);
+	}
+	entry->base = T1;
+	entry->is_narrow = true;
+}
+
+/* Flags are in memory, or nobody wants them. T1 is overwritten. */
+static void check_register(struct translator *t, unsigned host)
+{
+	struct host_memory entry = table_entry(0);
+
+	emit_index(t, host, &entry);
+	check_entry(t, entry, (struct window_check){ .host = (int)host });
+}
+
+static void note(struct translator *t)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	s->may_fault = true;
+	s->flags_only_in_host = t->live_before && t->flags_in_host && !t->flags_in_memory;
+}
+
+static struct host_memory at_place(const struct translator *t, unsigned host, int32_t disp)
+{
+	return at_register(host, disp + (int32_t)window_shift(t->c));
+}
+
+static bool is_good(const struct translator *t, unsigned guest)
+{
+	return t->window_good >> guest & 1;
+}
+
+/* The segment's base stands for a register behind the general ones. */
+static struct host_memory in_segment(struct translator *t, const struct insn *i)
+{
+	unsigned bit = 16 + (i->seg == GS);
+	bool good = is_good(t, bit);
+
+	if (!good)
+		clobber_flags(t);
+	emit_load(&t->e, 8, T0, segment_field(i->seg, offsetof(struct segment, base)));
+	if (!good)
+		check_register(t, T0);
+	t->window_good |= 1u << bit;
+	note(t);
+	return at_place(t, T0, (int32_t)i->disp);
+}
+
+static struct host_memory beside_register(struct translator *t, unsigned base, int32_t disp)
+{
+	int host = host_of(base);
+	bool good = is_good(t, base);
+
+	if (!good)
+		clobber_flags(t);
+	if (host < 0) {
+		emit_load(&t->e, 8, T0, gpr_slot(base));
+		host = T0;
+	}
+	if (!good) {
+		check_register(t, (unsigned)host);
+		t->window_good |= 1u << base;
+		t->window_moved[base] = 0;
+	}
+	note(t);
+	return at_place(t, (unsigned)host, disp);
+}
+
+static bool is_small(const struct translator *t, unsigned guest)
+{
+	return guest < 16 && t->window_small >> guest & 1;
+}
+
+/* T1 is not free for it. */
+static bool is_small_index(const struct translator *t, unsigned guest)
+{
+	return is_small(t, guest) && host_of(guest) >= 0;
+}
+
+static struct host_memory with_index(struct host_memory m, unsigned index, unsigned scale)
+{
+	m.index = (int8_t)host_of(index);
+	m.scale = (uint8_t)scale;
+	return m;
+}
+
+/* Without registers. */
+static struct host_memory at_constant(struct translator *t, uint64_t address)
+{
+	uint32_t number = (uint32_t)(address >> WINDOW_SHIFT);
+
+	if (!t->window_constants || t->window_constant != number) {
+		clobber_flags(t);
+		check_entry(t, table_entry(number),
+			    (struct window_check){ .host = -1, .constant = address });
+		t->window_constants = true;
+		t->window_constant = number;
+	}
+	note(t);
+	address += window_shift(t->c);
+	if (address <= INT32_MAX)
+		return (struct host_memory){ .base = -1, .index = -1, .disp = (int32_t)address };
+	emit_mov_imm(&t->e, T0, address);
+	return at_register(T0, 0);
+}
+
+bool window_takes(const struct translator *t, const struct insn *i)
+{
+	bool is_constant = i->base >= GPR_ZERO && i->index >= GPR_ZERO;
+
+	if (!t->window || i->addrsize != 8)
+		return false;
+	return !is_constant || i->seg == FS || i->seg == GS ||
+	       (uint64_t)i->disp + (i->base == GPR_BLOCK ? t->rip : 0) < 1ull << 46;
+}
+
+/* The instruction accesses memory so far from RSP, as it is before it. */
+static void note_stack(struct translator *t, int32_t offset)
+{
+	t->window_stack_seen = true;
+	t->window_stack_at = offset;
+}
+
+struct host_memory window_operand(struct translator *t, const struct insn *i)
+{
+	bool has_base = i->seg == FS || i->seg == GS;
+	bool is_near = !has_base && i->disp >= -MOST_DISP && i->disp <= MOST_DISP;
+	bool has_index = i->index < GPR_ZERO;
+
+	if (has_base && !has_index && i->base == GPR_ZERO && i->disp >= -MOST_DISP &&
+	    i->disp <= MOST_DISP)
+		return in_segment(t, i);
+	if (!has_base && !has_index && i->base >= GPR_ZERO)
+		return at_constant(t, (uint64_t)i->disp + (i->base == GPR_BLOCK ? t->rip : 0));
+	if (!has_base && i->base == GPR_ZERO && is_small_index(t, i->index) &&
+	    (int64_t)i->disp > 0 && (int64_t)i->disp < INT32_MAX - 8 * SMALL)
+		return with_index(at_constant(t, (uint64_t)i->disp), i->index, i->scale);
+	if (is_near && !has_index) {
+		if (i->base == RSP)
+			note_stack(t, (int32_t)i->disp);
+		return beside_register(t, i->base, (int32_t)i->disp);
+	}
+	if (is_near && i->base < GPR_ZERO && is_small_index(t, i->index))
+		return with_index(beside_register(t, i->base, (int32_t)i->disp), i->index,
+				  i->scale);
+	if (is_near && is_small_index(t, i->base) && !i->scale)
+		return with_index(beside_register(t, i->index, (int32_t)i->disp), i->base, 0);
+	clobber_flags(t);
+	guest_address(t, i, T0);
+	check_register(t, T0);
+	note(t);
+	return at_place(t, T0, 0);
+}
+
+struct host_memory window_operand_of_stack(struct translator *t, int32_t offset)
+{
+	note_stack(t, offset);
+	return beside_register(t, RSP, offset);
+}
+
+/* What becomes of a register that was good. */
+struct origin {
+	unsigned guest; /* it is now what this was, */
+	int64_t plus;   /* and so much more; too much if unknown */
+};
+
+static struct origin origin_of(const struct translator *t, const struct insn *i,
+			       const struct op_info *info, unsigned guest)
+{
+	const struct origin unknown = { .guest = guest, .plus = INT64_MAX };
+	unsigned op = info->map == MAP_1 && info->encoding == LEGACY ? info->opcode : 0;
+	unsigned n = i->modrm >> 3 & 7;
+
+	if (i->opsize != 8)
+		return unknown;
+	if ((op == 0x8b || op == 0x89) && !insn_has_memory(i))
+		return (struct origin){ op == 0x8b ? i->rm : i->reg, 0 };
+	if (op == 0x8d && i->addrsize == 8 && i->index >= GPR_ZERO && i->base < 16)
+		return (struct origin){ i->base, (int64_t)i->disp };
+	if ((op == 0x81 || op == 0x83) && (n == 0 || n == 5))
+		return (struct origin){ guest, n ? -(int64_t)i->imm : (int64_t)i->imm };
+	if (op == 0xff && n < 2)
+		return (struct origin){ guest, n ? -1 : 1 };
+	return unknown;
+}
+
+static bool is_below_small(const struct insn *i)
+{
+	return (int64_t)i->imm >= 0 && (int64_t)i->imm < SMALL;
+}
+
+/* It makes a register that it writes as a whole a small number. */
+static bool makes_small(const struct translator *t, const struct insn *i,
+			const struct op_info *info, unsigned guest)
+{
+	unsigned n = i->modrm >> 3 & 7, op = info->opcode;
+	bool memory = insn_has_memory(i);
+
+	if (info->encoding != LEGACY || i->opsize < 4)
+		return false;
+	if (info->map == MAP_0F)
+		return (op == 0xb6 || op == 0xb7) && guest == i->reg;
+	/* gprs_written() has RAX beside others. */
+	if (info->map != MAP_1 || memory ||
+	    guest != (op == 0x25                 ? RAX
+		      : op == 0x33 || op == 0x8b ? i->reg
+						 : i->rm))
+		return false;
+	switch (op) {
+	case 0x31:
+	case 0x33:
+		return i->reg == i->rm;
+	case 0x89:
+		return is_small(t, i->reg);
+	case 0x8b:
+		return is_small(t, i->rm);
+	case 0x25:
+		return is_below_small(i);
+	case 0x81:
+	case 0x83:
+		return n == 4 && is_below_small(i);
+	case 0xb8 ... 0xbf:
+		return is_below_small(i);
+	case 0xc1:
+		return n == 5 && i->opsize == 4 && (i->imm & 31) >= 32 - SMALL_BITS;
+	default:
+		return false;
+	}
+}
+
+static void registers_behind(struct translator *t, const struct insn *i, const struct op_info *info)
+{
+	uint32_t written = gprs_written(i, info), good = t->window_good, small = 0;
+	int32_t moved[16];
+
+	memcpy(moved, t->window_moved, sizeof(moved));
+	for (unsigned guest = 0; guest < 16; guest++) {
+		struct origin from;
+		int64_t sum;
+
+		if (!(written >> guest & 1) || guest == RSP)
+			continue;
+		if (makes_small(t, i, info, guest))
+			small |= 1u << guest;
+		from = origin_of(t, i, info, guest);
+		sum = from.plus == INT64_MAX ? INT64_MAX : moved[from.guest] + from.plus;
+		t->window_good &= ~(1u << guest);
+		if (good >> from.guest & 1 && sum >= -MOST_MOVED && sum <= MOST_MOVED) {
+			t->window_good |= 1u << guest;
+			t->window_moved[guest] = (int32_t)sum;
+		}
+	}
+	t->window_small = (t->window_small & ~written) | small;
+}
+
+static bool names_stack_pointer(const struct insn *i, const struct op_info *info)
+{
+	return info->flags & OP_STACK || (info->reg & FIELD_KIND && i->reg == RSP) ||
+	       (info->vvvv & FIELD_KIND && i->vvvv == RSP) ||
+	       (info->rm & FIELD_KIND && !insn_has_memory(i) && i->rm == RSP);
+}
+
+/* Where RSP is now: by how much it has moved. False: it may be anywhere. */
+static bool stack_moves(const struct translator *t, const struct insn *i,
+			const struct op_info *info, int32_t *by)
+{
+	*by = 0;
+	if (!insn_is_plain(i, info))
+		return !names_stack_pointer(i, info);
+	return !(gprs_written(i, info) >> RSP & 1) || rsp_moves(t, i, info, by);
+}
+
+static void look_up_stack(struct translator *t, const struct insn *i)
+{
+	struct host_memory entry = table_entry(0);
+	uint16_t live = t->live_before;
+
+	t->live_before = t->live_after;
+	clobber_flags(t);
+	t->live_before = live;
+	emit_index(t, GUEST_RSP, &entry);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 1, entry, 0);
+	leave_for(t, CC_E, insn_end(t, i));
+}
+
+static void stack_behind(struct translator *t, const struct insn *i, const struct op_info *info,
+			 bool interpreted)
+{
+	int32_t by, *moved = &t->window_moved[RSP];
+	bool is_known = stack_moves(t, i, info, &by);
+
+	if (interpreted) { /* run_single() has looked */
+		*moved = 0;
+	} else if (is_known && t->window_stack_seen) {
+		t->window_stack_proven = true;
+		*moved = by - t->window_stack_at;
+	} else {
+		*moved += by;
+	}
+	t->window_stack_seen = false;
+	if (interpreted ||
+	    (is_known && (t->window_stack_proven ? *moved >= -STACK_SLACK && *moved <= STACK_SLACK
+						 : *moved == 0)))
+		return;
+	look_up_stack(t, i);
+	t->window_stack_proven = true;
+	*moved = 0;
+}
+
+void window_behind(struct translator *t, bool interpreted)
+{
+	const struct insn *i = t->step[t->now].insn;
+	const struct op_info *info = op_info(i->op);
+
+	if (!t->window)
+		return;
+	if (t->window_late || !insn_is_plain(i, info)) {
+		t->window_constants &= !t->window_late;
+		t->window_late = false;
+		t->window_good = 1u << RSP;
+		t->window_small = 0;
+	} else {
+		registers_behind(t, i, info);
+	}
+	stack_behind(t, i, info, interpreted);
+}
+
+/* Out of line: an address that may not be used. The interpreter takes over. */
+void window_emit_checks(struct translator *t, const struct slow_path *s)
+{
+	for (unsigned n = 0; n < s->checks; n++) {
+		const struct window_check *check = &s->check[n];
+
+		emit_land(&t->e, check->from);
+		if (check->host < 0)
+			emit_mov_imm(&t->e, T1, check->constant);
+		emit_store(&t->e, 8, GS(window_wanted),
+			   check->host < 0 ? T1 : (unsigned)check->host);
+		x87_store_rip(t, s->x87_rip);
+		emit_mov_imm(&t->e, T1, (uintptr_t)s->single);
+		emit_call_run(&t->e, t->jit->single_thunk);
+		emit_mov_imm(&t->e, T1, s->rip_behind);
+		emit_jmp_to(&t->e, t->jit->leave_rip);
+	}
+}
+
+/* Faults in the instruction's code go on here, which is where its slow path begins. */
+void window_emit_fault(struct translator *t, const struct slow_path *s)
+{
+	struct jit *jit = t->jit;
+	struct fault_range *f = &jit->faults[jit->fault_count];
+
+	if (jit->fault_count == MAX_FAULTS) {
+		t->e.full = true;
+		return;
+	}
+	*f = (struct fault_range){ .from = (uint32_t)(s->begin - jit->code.write),
+				   .to = (uint32_t)(s->end - jit->code.write),
+				   .slow = (uint32_t)(t->e.out - jit->code.write) };
+	jit->fault_count++;
+	if (s->flags_only_in_host)
+		emit_save_status(&t->e, GS(jit_flags), T0);
+}
+
+static const uint8_t *slow_path_of(const struct jit *jit, uint32_t offset)
+{
+	unsigned low = 0, high = jit->fault_count;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+		const struct fault_range *f = &jit->faults[middle];
+
+		if (offset < f->from)
+			high = middle;
+		else if (offset >= f->to)
+			low = middle + 1;
+		else
+			return jit->code.run + f->slow;
+	}
+	return NULL;
+}
+
+const uint8_t *jit_fault(void *context, const struct port_fault *fault)
+{
+	struct vcpu *c = context;
+	const uint8_t *slow;
+	size_t offset = (size_t)(fault->pc - c->jit->code.run);
+
+	if (!c->windowed || offset >= c->jit->used)
+		return NULL;
+	slow = slow_path_of(c->jit, (uint32_t)offset);
+	if (!slow)
+		return NULL;
+	return window_fault(c, fault) ? fault->pc : slow;
+}

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * The window: see window.h.
+ *
+ * A page costs a fault and two or three system calls, some 7 us: worth it where it is used for long.
+ * So an address space gets the window when it has been seen computing for some milliseconds while the
+ * one before it was not, and loses it when it has to be filled again and again.
+ *
+ * Not shown: pages of memory slots that are no shared mappings (the kernel cannot show them twice).
+ * Not modelled: two vCPUs can run programs at the same addresses, as theirs are shifted, but not
+ * more than four of them, nor programs that use more than that in one piece: who finds a place taken
+ * goes by the TLB.
+ */
+#include "engine/mmu/window.h"
+
+#include "base/port.h"
+#include "engine/mmu/internal.h"
+
+#include <errno.h>
+
+enum {
+	GRANULE = 1 << WINDOW_SHIFT,
+	FIRST_BYTE = 64 << 10, /* mmap_min_addr: nobody has anything below */
+	PAGES = 1 << 16,
+	BUCKETS = 1 << 14,
+	MAPPINGS = 12000,
+	GRANULES = 512,
+	RUN = 64,
+	TICK_US = 1000, /* interrupts closer to each other count as one */
+	PATIENCE = 4,   /* ticks before an address space gets the window */
+	IDLE = 16,      /* ticks without its owner before another may have it */
+	TICK_FAULTS = 120,
+	MOST_FAULTS = 6000, /* forgiven each tick; when it is not worth it */
+	LOOKS = 100,        /* at pages after a flush cost as much as one fault */
+	KEEP_MS = 50,   /* without its owner, when other vCPUs find places taken */
+	BACK_OFF = 100,     /* ticks until it may try again */
+};
+
+/* Places are addresses in our process: the guest's plus window_shift(). */
+struct shown_page {
+	uint64_t place;
+	uint8_t *host;                        /* NULL: free */
+	uint32_t next_by_place, next_by_host; /* + 1 */
+	bool writable;
+};
+
+struct window {
+	unsigned mappings, used,
+		free;             /* pages: ever used, and the first of those that are free + 1 */
+	uint64_t tick_at;         /* TSC */
+	uint32_t now, owner_seen; /* ticks */
+	uint64_t owner_at;        /* TSC of the last one */
+	uint32_t refusals;        /* vm.window_refusals then */
+	uint32_t faults;
+	unsigned granules;
+	struct granule {
+		uint32_t number;
+		bool is_ours, has_pages;
+	} granule[GRANULES];
+	unsigned admissions;
+	uint32_t admitted[GRANULES];                  /* in the table */
+	uint32_t by_place[BUCKETS], by_host[BUCKETS]; /* + 1 */
+	struct shown_page page[PAGES];
+};
+
+static size_t vcpu_bytes(void)
+{
+	return VCPU_BYTES + WINDOW_GRANULES;
+}
+
+static size_t zero_bytes(void)
+{
+	return ((size_t)1 << 32) - WINDOW_GRANULES;
+}
+
+struct vcpu *window_alloc_vcpu(void)
+{
+	return port_alloc_with_zeros(vcpu_bytes(), zero_bytes());
+}
+
+void window_free_vcpu(struct vcpu *c)
+{
+	port_free_pages(c, vcpu_bytes() + zero_bytes());
+}
+
+int window_init(struct vcpu *c)
+{
+	int error = port_fault_init();
+
+	if (!error)
+		c->window = port_alloc_pages(sizeof(*c->window));
+	return !error && !c->window ? -ENOMEM : error;
+}
+
+/* Pages. */
+static uint32_t *place_bucket(struct window *w, uint64_t place)
+{
+	return &w->by_place[(place >> PAGE_SHIFT ^ place >> 32) % BUCKETS];
+}
+
+static uint32_t *host_bucket(struct window *w, const uint8_t *host)
+{
+	return &w->by_host[((uintptr_t)host >> PAGE_SHIFT) % BUCKETS];
+}
+
+static struct shown_page *page_find(struct window *w, uint64_t place)
+{
+	for (uint32_t n = *place_bucket(w, place); n; n = w->page[n - 1].next_by_place)
+		if (w->page[n - 1].place == place)
+			return &w->page[n - 1];
+	return NULL;
+}
+
+static void page_add(struct window *w, uint64_t place, uint8_t *host, bool writable)
+{
+	uint32_t n = w->free ? w->free : ++w->used;
+	struct shown_page *p = &w->page[n - 1];
+
+	if (w->free)
+		w->free = p->next_by_place;
+	*p = (struct shown_page){ .place = place,
+				  .host = host,
+				  .writable = writable,
+				  .next_by_place = *place_bucket(w, place),
+				  .next_by_host = *host_bucket(w, host) };
+	*place_bucket(w, place) = *host_bucket(w, host) = n;
+}
+
+static void page_remove(struct window *w, struct shown_page *p)
+{
+	uint32_t n = (uint32_t)(p - w->page) + 1, *link;
+
+	for (link = place_bucket(w, p->place); *link != n;)
+		link = &w->page[*link - 1].next_by_place;
+	*link = p->next_by_place;
+	for (link = host_bucket(w, p->host); *link != n;)
+		link = &w->page[*link - 1].next_by_host;
+	*link = p->next_by_host;
+	p->host = NULL;
+	p->next_by_place = w->free;
+	w->free = n;
+}
+
+/* A process may have some 65000 mappings, of all vCPUs and its own. */
+static bool has_room(const struct vcpu *c)
+{
+	const struct window *w = c->window;
+	uint32_t vcpus = __atomic_load_n(&c->vm->vcpu_count, __ATOMIC_RELAXED);
+
+	return w->used + RUN + 1 <= PAGES && w->mappings < MAPPINGS / MAX(vcpus, 1u);
+}
+
+/* Granules. */
+static uint64_t granule_start(uint32_t number)
+{
+	return number ? (uint64_t)number << WINDOW_SHIFT : FIRST_BYTE;
+}
+
+static size_t granule_bytes(uint32_t number)
+{
+	return (size_t)((uint64_t)(number + 1) * GRANULE - granule_start(number));
+}
+
+static struct granule *granule_find(struct window *w, uint32_t number)
+{
+	for (unsigned n = 0; n < w->granules; n++)
+		if (w->granule[n].number == number)
+			return &w->granule[n];
+	return NULL;
+}
+
+static bool granule_reserve(struct window *w, uint32_t number, uint32_t *refusals)
+{
+	struct granule *g = granule_find(w, number);
+
+	if (!g) {
+		if (w->granules == GRANULES)
+			return false;
+		g = &w->granule[w->granules++];
+		*g = (struct granule){ .number = number };
+		g->is_ours = !port_reserve(granule_start(number), granule_bytes(number));
+		if (!g->is_ours)
+			__atomic_add_fetch(refusals, 1, __ATOMIC_RELAXED);
+	}
+	return g->is_ours;
+}
+
+static void hide_all(struct window *w)
+{
+	if (!w->used)
+		return;
+	for (unsigned n = 0; n < w->granules; n++) {
+		struct granule *g = &w->granule[n];
+
+		if (g->has_pages)
+			port_must_hide(granule_start(g->number), granule_bytes(g->number));
+		g->has_pages = false;
+	}
+	memset(w->by_place, 0, sizeof(w->by_place));
+	memset(w->by_host, 0, sizeof(w->by_host));
+	w->used = w->free = w->mappings = 0;
+}
+
+/* Nobody has it. */
+static void release(struct vcpu *c)
+{
+	struct window *w = c->window;
+
+	for (unsigned n = 0; n < w->granules; n++) {
+		struct granule *g = &w->granule[n];
+
+		if (g->is_ours)
+			port_unreserve(granule_start(g->number), granule_bytes(g->number));
+	}
+	for (unsigned n = 0; n < w->admissions; n++)
+		window_table(c)[w->admitted[n]] = 0;
+	w->granules = w->admissions = 0;
+	w->used = w->free = w->mappings = 0;
+	memset(w->by_place, 0, sizeof(w->by_place));
+	memset(w->by_host, 0, sizeof(w->by_host));
+	c->window_space = NULL;
+	c->window_wanted = c->window_page = 0;
+	c->window_is_stale = false;
+	jit_key_update(c);
+}
+
+void window_fini(struct vcpu *c)
+{
+	if (!c->window)
+		return;
+	release(c);
+	port_free_pages(c->window, sizeof(*c->window));
+	c->window = NULL;
+}
+
+static bool admit(struct vcpu *c, uint64_t address)
+{
+	uint32_t number = (uint32_t)((address + window_shift(c)) >> WINDOW_SHIFT);
+	uint32_t *refusals = &c->vm->window_refusals;
+	struct window *w = c->window;
+
+	if (address >> 47 || number >= WINDOW_GRANULES)
+		return false;
+	if (window_table(c)[address >> WINDOW_SHIFT])
+		return true;
+	if ((number && !granule_reserve(w, number - 1, refusals)) || !granule_reserve(w, number, refusals) ||
+	    (number + 1 < WINDOW_GRANULES && !granule_reserve(w, number + 1, refusals)) ||
+	    w->admissions == GRANULES) {
+		w->faults++;
+		return false;
+	}
+	window_table(c)[address >> WINDOW_SHIFT] = 1;
+	w->admitted[w->admissions++] = (uint32_t)(address >> WINDOW_SHIFT);
+	return true;
+}
+
+void window_admit(struct vcpu *c)
+{
+	uint64_t address = c->window_wanted;
+
+	c->window_wanted = 0;
+	if (c->windowed)
+		admit(c, address);
+}
+
+bool window_admit_stack(struct vcpu *c)
+{
+	if (admit(c, c->gpr[RSP]))
+		return true;
+	release(c);
+	c->space->user_ticks = -BACK_OFF;
+	return false;
+}
+
+/* What the guest's page tables say, without a word to them: that is for a real access. */
+struct view {
+	uint8_t *host;
+	bool writable;
+};
+
+static bool look(struct vcpu *c, uint64_t place, struct view *v)
+{
+	uint64_t address = place - window_shift(c);
+	const struct tlb_entry *e =
+		&c->space->view[VIEW_USER][address >> PAGE_SHIFT & (TLB_ENTRIES - 1)];
+	const struct memslot *slot;
+	uint64_t number;
+	struct page page;
+	unsigned rights;
+	uint32_t error;
+
+	if (!walk(c, address, ACCESS_READ, VIEW_USER, true, &page, &error) || !page.accessed ||
+	    (page.key && c->cr4 & CR4_PKE))
+		return false;
+	slot = memslot_find(__atomic_load_n(&c->vm->slots, __ATOMIC_ACQUIRE), page.gpa);
+	if (!slot)
+		return false;
+	number = (page.gpa - slot->base) / PAGE_BYTES;
+	if (!slot_has_page(slot, number))
+		return false;
+	rights = page_rights(c, VIEW_USER, &page);
+	v->host = slot->host + number * PAGE_BYTES;
+	/* What the TLB lets through has been noted, also while writes are logged. */
+	v->writable = rights & RIGHT_WRITE && page.dirty &&
+		      ((e->host == v->host && e->write == address) || slot_may_write(slot, number));
+	return true;
+}
+
+/* Pages of one slot, which is one mapping, so that they can be shown together. */
+static bool is_one_slot(const struct vcpu *c, const uint8_t *first, const uint8_t *last)
+{
+	const struct memslots *slots = __atomic_load_n(&c->vm->slots, __ATOMIC_ACQUIRE);
+
+	for (uint32_t n = 0; n < slots->count; n++) {
+		const struct memslot *s = &slots->slot[n];
+
+		if (first >= s->host && last < s->host + s->bytes)
+			return true;
+	}
+	return false;
+}
+
+/* The page this far on lies as far on in memory, may be used alike, and is not there yet. */
+static bool continues(struct vcpu *c, uint64_t page, const struct view *v, int64_t pages)
+{
+	uint64_t at = page + (uint64_t)pages * PAGE_BYTES;
+	struct view next;
+
+	return at >= FIRST_BYTE && at >> WINDOW_SHIFT == page >> WINDOW_SHIFT &&
+	       !page_find(c->window, at) && look(c, at, &next) &&
+	       next.host == v->host + pages * PAGE_BYTES && next.writable == v->writable &&
+	       is_one_slot(c, MIN(v->host, next.host), MAX(v->host, next.host));
+}
+
+static bool show_run(struct vcpu *c, struct granule *g, uint64_t page, const struct view *v)
+{
+	struct window *w = c->window;
+	int64_t first = 0, last = 0;
+
+	while (last < RUN / 2 && continues(c, page, v, last + 1))
+		last++;
+	while (first > -RUN / 2 && continues(c, page, v, first - 1))
+		first--;
+	if (port_show(page + (uint64_t)first * PAGE_BYTES, v->host + first * PAGE_BYTES,
+		      (size_t)(last - first + 1) * PAGE_BYTES, v->writable))
+		return false;
+	for (int64_t n = first; n <= last; n++)
+		page_add(w, page + (uint64_t)n * PAGE_BYTES, v->host + n * PAGE_BYTES, v->writable);
+	w->mappings++;
+	g->has_pages = true;
+	c->count_window_pages += (uint64_t)(last - first + 1);
+	return true;
+}
+
+/* False: all went, as the process has no mappings left to split one by. */
+static bool hide_page(struct window *w, struct shown_page *p)
+{
+	if (port_hide(p->place, PAGE_BYTES)) {
+		hide_all(w);
+		return false;
+	}
+	page_remove(w, p);
+	w->mappings++; /* it may have split one */
+	return true;
+}
+
+/* True: it was not there, and is now. */
+static bool show(struct vcpu *c, uint64_t place, bool is_write)
+{
+	struct window *w = c->window;
+	uint64_t page = place & PAGE_MASK;
+	struct granule *g;
+	struct shown_page *p;
+	struct view v;
+
+	if (page < FIRST_BYTE || !look(c, page, &v) || (is_write && !v.writable) ||
+	    !admit(c, place - window_shift(c)))
+		return false;
+	g = granule_find(w, (uint32_t)(place >> WINDOW_SHIFT));
+	if (!has_room(c))
+		hide_all(w);
+	p = page_find(w, page);
+	if (p && p->host == v.host && p->writable >= v.writable)
+		return false;
+	if (p)
+		hide_page(w, p);
+	return show_run(c, g, page, &v);
+}
+
+bool window_fault(struct vcpu *c, const struct port_fault *fault)
+{
+	c->count_window_faults++;
+	c->window->faults++;
+	c->window_page = 0;
+	if (fault->address >> 47)
+		return false;
+	if (show(c, fault->address, fault->is_write))
+		return true;
+	c->window_page = fault->address;
+	return false;
+}
+
+/* Forgetting. */
+static bool make_readonly(struct window *w, struct shown_page *p)
+{
+	if (port_make_readonly(p->place, PAGE_BYTES))
+		return hide_page(w, p);
+	p->writable = false;
+	w->mappings++;
+	return true;
+}
+
+void window_forget_all(struct vcpu *c, const struct tlb_space *space)
+{
+	c->window_is_stale |= c->window && c->window_space == space;
+}
+
+void window_forget_page(struct vcpu *c, gva_t address)
+{
+	struct shown_page *p =
+		c->window_space ? page_find(c->window, (address + window_shift(c)) & PAGE_MASK)
+				: NULL;
+
+	if (p)
+		hide_page(c->window, p);
+}
+
+void window_forget_writes(struct vcpu *c, const uint8_t *host)
+{
+	struct window *w = c->window;
+
+	if (!c->window_space)
+		return;
+	for (uint32_t n = *host_bucket(w, host); n; n = w->page[n - 1].next_by_host) {
+		struct shown_page *p = &w->page[n - 1];
+
+		if (p->host == host && p->writable && !make_readonly(w, p))
+			return;
+	}
+}
+
+/* Each page is still what the guest says, or goes. */
+static void look_again(struct vcpu *c)
+{
+	struct window *w = c->window;
+
+	for (unsigned n = 0; n < w->used; n++) {
+		struct shown_page *p = &w->page[n];
+		struct view v;
+
+		if (!p->host)
+			continue;
+		if (!look(c, p->place, &v) || v.host != p->host)
+			hide_page(w, p);
+		else if (p->writable && !v.writable)
+			make_readonly(w, p);
+	}
+	w->faults += w->used / LOOKS;
+	c->window_is_stale = false;
+	c->count_window_looks++;
+}
+
+void window_settle(struct vcpu *c)
+{
+	uint64_t place = c->window_page;
+
+	if (!c->windowed)
+		return;
+	if (c->window_is_stale)
+		look_again(c);
+	c->window_page = 0;
+	if (place)
+		show(c, place, false);
+}
+
+/* Whose it is. */
+static void take(struct vcpu *c)
+{
+	struct window *w = c->window;
+
+	release(c);
+	w->faults = 0;
+	w->owner_seen = w->now;
+	w->owner_at = port_tsc();
+	c->window_space = c->space;
+	c->window_root = c->cr3 & ~(uint64_t)0xfff;
+	c->count_windows++;
+	jit_key_update(c);
+}
+
+void window_take_now(struct vcpu *c)
+{
+	uint32_t wanted = MODE_USER | MODE_CODE64;
+
+	if (c->window && (c->mode & wanted) == wanted && c->cr0 & CR0_PG &&
+	    (c->window_space != c->space || c->window_root != (c->cr3 & ~(uint64_t)0xfff)))
+		take(c);
+}
+
+static bool is_over(uint32_t faults)
+{
+	return faults > MOST_FAULTS;
+}
+
+void window_lend(struct vcpu *c)
+{
+	struct window *w = c->window;
+	uint32_t refusals = __atomic_load_n(&c->vm->window_refusals, __ATOMIC_RELAXED);
+
+	if (!c->window_space || c->windowed || w->refusals == refusals)
+		return;
+	if (port_tsc() - w->owner_at > (uint64_t)port_tsc_khz() * KEEP_MS)
+		release(c);
+	w->refusals = refusals;
+}
+
+void window_tick(struct vcpu *c)
+{
+	struct window *w = c->window;
+	uint64_t now = port_tsc();
+
+	if (!w || now - w->tick_at < (uint64_t)port_tsc_khz() * TICK_US / 1000)
+		return;
+	w->tick_at = now;
+	w->now++;
+	if (c->windowed) {
+		w->owner_seen = w->now;
+		w->owner_at = now;
+		if (is_over(w->faults)) {
+			release(c);
+			c->space->user_ticks = -BACK_OFF;
+		} else {
+			w->faults -= MIN(w->faults, (uint32_t)TICK_FAULTS);
+		}
+	} else if (c->mode & MODE_CODE64 && ++c->space->user_ticks >= PATIENCE &&
+		   (!c->window_space || w->now - w->owner_seen > IDLE)) {
+		take(c);
+	}
+}

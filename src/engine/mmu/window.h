@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * The window: guest user pages at the guest's own addresses in our address space, or some hundred MiB above
+ * them, where translated code can use them without a look into the TLB.
+ *
+ * One address space of the guest at a time has a vCPU's window: the one that has been computing for a
+ * while. A page is shown as the TLB would have it for CPL 3, and hidden or made read-only where such an
+ * entry would have to go; after a flush all are looked at again. What is not shown is a host fault, which leads to the instruction's slow path.
+ *
+ * Pages are shown only where the table allows it. Translated code may use an address A + d, where |d| is at most WINDOW_REACH, if the byte for A in
+ * window_table() is set: then all that it reaches is reserved, so that nothing else of the process is
+ * there. It looks that up anew in each block, and only this vCPU's thread clears it, outside translated
+ * code. The table is indexed by bits 24 to 55 of an address: with bits 47 to 55 set there is no entry,
+ * and with bits 56 to 63 alone the address is not canonical, and faults.
+ */
+#ifndef ENGINE_WINDOW_H
+#define ENGINE_WINDOW_H
+
+#include "engine/vcpu.h"
+
+struct port_fault;
+
+enum {
+	WINDOW_SHIFT = 24,
+	WINDOW_GRANULES = 1 << (47 - WINDOW_SHIFT),
+	WINDOW_REACH = 1 << WINDOW_SHIFT
+};
+
+/* How far above the guest's addresses its pages are in this process: programs at fixed addresses have
+ * their heaps in the GiB behind them. */
+static inline uint64_t window_shift(const struct vcpu *c)
+{
+	static const uint32_t shifts[] = { 0, 0x50000000, 0x28000000, 0x68000000 };
+
+	return shifts[c->index % ARRAY_LEN(shifts)];
+}
+
+/* The vCPU itself, with the table behind it. NULL: no memory. */
+struct vcpu *window_alloc_vcpu(void);
+void window_free_vcpu(struct vcpu *c);
+static inline uint8_t *window_table(const struct vcpu *c)
+{
+	return (uint8_t *)c + VCPU_BYTES;
+}
+
+int window_init(struct vcpu *c); /* 0 or -errno: there is no window then */
+void window_fini(struct vcpu *c);
+
+/* An interrupt came while the guest computed: time to think about whose the window is. */
+void window_tick(struct vcpu *c);
+/* Gives the places back if the owner does not compute and another vCPU wants some. */
+void window_lend(struct vcpu *c);
+/* vm_options.window is 2: the current address space has it at once. */
+void window_take_now(struct vcpu *c);
+/* Translated code came upon vcpu.window_wanted, an address that it may not use. */
+void window_admit(struct vcpu *c);
+/* Translated code builds on RSP being where it may be used: before it is entered, or goes on. */
+static inline bool window_holds_stack(const struct vcpu *c)
+{
+	uint64_t number = c->gpr[RSP] >> WINDOW_SHIFT;
+
+	return !c->windowed || (number < WINDOW_GRANULES && window_table(c)[number]);
+}
+bool window_admit_stack(struct vcpu *c); /* false: the window is gone */
+/* Before translated code goes on, if window_is_unsettled(): pages are held against the guest's page
+ * tables again, and that of vcpu.window_page, which was not there, is shown if it can be now. */
+void window_settle(struct vcpu *c);
+static inline bool window_is_unsettled(const struct vcpu *c)
+{
+	return c->window_is_stale || c->window_page;
+}
+/* Translated code had a fault. True: now the page is there. Else vcpu.window_page is set. */
+bool window_fault(struct vcpu *c, const struct port_fault *fault);
+
+/* What the TLB forgets (mmu/tlb.c). */
+void window_forget_all(struct vcpu *c, const struct tlb_space *space); /* of that space */
+void window_forget_page(struct vcpu *c, gva_t address);
+void window_forget_writes(struct vcpu *c, const uint8_t *host); /* to that page */
+
+#endif
