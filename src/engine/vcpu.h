@@ -306,6 +306,7 @@ struct vcpu {
 	uint16_t keys;
 	struct tlb_entry no_translations[TLB_ENTRIES]; /* for when every access must be looked at */
 	/* Pages at the guest's own addresses: mmu/window.h. */
+	bool has_window_table;
 	struct window *window;              /* NULL: never */
 	const struct tlb_space *window_space; /* whose they are, while CR3 leads to window_root; */
 	uint64_t window_root;

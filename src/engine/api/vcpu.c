@@ -65,7 +65,7 @@ int vcpu_new(struct vm *vm, uint32_t id)
 		return -EINVAL;
 	if (vcpu_exists(vm, id))
 		return -EEXIST;
-	c = window_alloc_vcpu();
+	c = window_alloc_vcpu(vm);
 	if (!c)
 		return -ENOMEM;
 	c->vm = vm;

@@ -26,13 +26,13 @@ enum {
 	MAPPINGS = 12000,
 	GRANULES = 512,
 	RUN = 64,
-	TICK_US = 1000, /* interrupts closer to each other count as one */
-	PATIENCE = 4,   /* ticks before an address space gets the window */
-	IDLE = 16,      /* ticks without its owner before another may have it */
-	TICK_FAULTS = 120,
-	MOST_FAULTS = 6000, /* forgiven each tick; when it is not worth it */
-	LOOKS = 100,        /* at pages after a flush cost as much as one fault */
-	KEEP_MS = 50,   /* without its owner, when other vCPUs find places taken */
+	TICK_US = 1000,     /* interrupts closer to each other count as one */
+	PATIENCE = 4,       /* ticks before an address space gets the window */
+	IDLE = 16,          /* ticks without its owner before another may have it */
+	TICK_FAULTS = 120,  /* forgiven each tick */
+	MOST_FAULTS = 6000, /* more are not worth it */
+	LOOKS = 100,        /* so many at pages after a flush cost as much as a fault */
+	KEEP_MS = 50,       /* without its owner, when other vCPUs find places taken */
 	BACK_OFF = 100,     /* ticks until it may try again */
 };
 
@@ -45,8 +45,8 @@ struct shown_page {
 };
 
 struct window {
-	unsigned mappings, used,
-		free;             /* pages: ever used, and the first of those that are free + 1 */
+	unsigned mappings;
+	unsigned used, free;      /* pages: ever used, and the first of those that are free + 1 */
 	uint64_t tick_at;         /* TSC */
 	uint32_t now, owner_seen; /* ticks */
 	uint64_t owner_at;        /* TSC of the last one */
@@ -63,29 +63,29 @@ struct window {
 	struct shown_page page[PAGES];
 };
 
-static size_t vcpu_bytes(void)
-{
-	return VCPU_BYTES + WINDOW_GRANULES;
-}
+enum { TABLE_BYTES = WINDOW_GRANULES };
+#define TABLE_ZEROS ((1ull << 32) - TABLE_BYTES)
 
-static size_t zero_bytes(void)
+struct vcpu *window_alloc_vcpu(const struct vm *vm)
 {
-	return ((size_t)1 << 32) - WINDOW_GRANULES;
-}
+	struct vcpu *c = NULL;
 
-struct vcpu *window_alloc_vcpu(void)
-{
-	return port_alloc_with_zeros(vcpu_bytes(), zero_bytes());
+	if (vm->window)
+		c = port_alloc_with_zeros(VCPU_BYTES + TABLE_BYTES, TABLE_ZEROS);
+	if (!c)
+		return port_alloc_pages(VCPU_BYTES);
+	c->has_window_table = true;
+	return c;
 }
 
 void window_free_vcpu(struct vcpu *c)
 {
-	port_free_pages(c, vcpu_bytes() + zero_bytes());
+	port_free_pages(c, VCPU_BYTES + (c->has_window_table ? TABLE_BYTES + TABLE_ZEROS : 0));
 }
 
 int window_init(struct vcpu *c)
 {
-	int error = port_fault_init();
+	int error = c->has_window_table ? port_fault_init() : -ENOMEM;
 
 	if (!error)
 		c->window = port_alloc_pages(sizeof(*c->window));

@@ -16,7 +16,7 @@
 #ifndef ENGINE_WINDOW_H
 #define ENGINE_WINDOW_H
 
-#include "engine/vcpu.h"
+#include "engine/vm.h"
 
 struct port_fault;
 
@@ -35,8 +35,8 @@ static inline uint64_t window_shift(const struct vcpu *c)
 	return shifts[c->index % ARRAY_LEN(shifts)];
 }
 
-/* The vCPU itself, with the table behind it. NULL: no memory. */
-struct vcpu *window_alloc_vcpu(void);
+/* The vCPU itself, with the table behind it if there is room for that. NULL: no memory. */
+struct vcpu *window_alloc_vcpu(const struct vm *vm);
 void window_free_vcpu(struct vcpu *c);
 static inline uint8_t *window_table(const struct vcpu *c)
 {
