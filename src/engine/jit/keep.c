@@ -217,17 +217,27 @@ struct host_memory host_operand_of_stack(struct translator *t, int32_t offset, u
 	return check_stack_operand(t, offset, size, write);
 }
 
+/* FSTP of 10 bytes writes 8 of them before a fault at the others. */
+static void stay_on_page(struct translator *t, unsigned size)
+{
+	emit_mov(&t->e, 4, T1, T0);
+	emit_alu_imm(&t->e, ALU_AND, 4, T1, PAGE_BYTES - 1);
+	emit_alu_imm(&t->e, ALU_CMP, 4, T1, (int32_t)(PAGE_BYTES - size));
+	slow_if(t, CC_A);
+}
+
 void host_address(struct translator *t, const struct insn *i, unsigned size, bool write)
 {
 	struct host_memory operand;
 
 	if (t->live_before)
 		keep_flags(t, T1);
-	/* FSTP of 10 bytes writes 8 of them before a fault at the others. */
-	if (window_takes(t, i) && !(write && size == 10)) {
+	if (window_takes(t, i)) {
 		operand = window_operand(t, i);
 		if (operand.base != T0 || operand.index >= 0 || operand.disp)
 			emit_lea(&t->e, 8, T0, operand);
+		if (write && size == 10)
+			stay_on_page(t, size);
 	} else if (keep_operand(t, i, size, write, &operand))
 		emit_lea(&t->e, 8, T0, operand);
 	else

@@ -330,11 +330,18 @@ static void registers_behind(struct translator *t, const struct insn *i, const s
 	t->window_small = (t->window_small & ~written) | small;
 }
 
+static bool is_stack_pointer(uint8_t field, unsigned reg)
+{
+	unsigned kind = field & FIELD_KIND;
+
+	return kind >= FIELD_GPR8 && kind <= FIELD_GPRN && reg == RSP;
+}
+
 static bool names_stack_pointer(const struct insn *i, const struct op_info *info)
 {
-	return info->flags & OP_STACK || (info->reg & FIELD_KIND && i->reg == RSP) ||
-	       (info->vvvv & FIELD_KIND && i->vvvv == RSP) ||
-	       (info->rm & FIELD_KIND && !insn_has_memory(i) && i->rm == RSP);
+	return info->flags & OP_STACK || is_stack_pointer(info->reg, i->reg) ||
+	       is_stack_pointer(info->vvvv, i->vvvv) ||
+	       (!insn_has_memory(i) && is_stack_pointer(info->rm, i->rm));
 }
 
 /* Where RSP is now: by how much it has moved. False: it may be anywhere. */
@@ -391,7 +398,10 @@ void window_behind(struct translator *t, bool interpreted)
 
 	if (!t->window)
 		return;
-	if (t->window_late || !insn_is_plain(i, info)) {
+	if (info->flags & OP_X87 && !t->window_late) {
+		t->window_good &= ~(1u << RAX); /* FNSTSW */
+		t->window_small &= ~(1u << RAX);
+	} else if (t->window_late || !insn_is_plain(i, info)) {
 		t->window_constants &= !t->window_late;
 		t->window_late = false;
 		t->window_good = 1u << RSP;

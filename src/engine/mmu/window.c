@@ -29,11 +29,12 @@ enum {
 	TICK_US = 1000,     /* interrupts closer to each other count as one */
 	PATIENCE = 4,       /* ticks before an address space gets the window */
 	IDLE = 16,          /* ticks without its owner before another may have it */
-	TICK_FAULTS = 120,  /* forgiven each tick */
-	MOST_FAULTS = 6000, /* more are not worth it */
-	LOOKS = 100,        /* so many at pages after a flush cost as much as a fault */
+	TICK_FAULTS = 200,  /* forgiven each tick: a third of 4 ms */
+	MOST_FAULTS = 4000, /* more are not worth it */
+	LOOKS = 100,        /* so many at pages after a flush cost as much as a fault, */
+	CHANGES = 4,        /* and so many that are not what they were */
 	KEEP_MS = 50,       /* without its owner, when other vCPUs find places taken */
-	BACK_OFF = 100,     /* ticks until it may try again */
+	BACK_OFF = 200,     /* ticks until it may try again */
 };
 
 /* Places are addresses in our process: the guest's plus window_shift(). */
@@ -443,19 +444,23 @@ void window_forget_writes(struct vcpu *c, const uint8_t *host)
 static void look_again(struct vcpu *c)
 {
 	struct window *w = c->window;
+	unsigned changed = 0;
 
 	for (unsigned n = 0; n < w->used; n++) {
 		struct shown_page *p = &w->page[n];
-		struct view v;
+		struct view v = { 0 };
 
 		if (!p->host)
 			continue;
-		if (!look(c, p->place, &v) || v.host != p->host)
-			hide_page(w, p);
-		else if (p->writable && !v.writable)
+		if (look(c, p->place, &v) && v.host == p->host && v.writable >= p->writable)
+			continue;
+		changed++;
+		if (v.host == p->host)
 			make_readonly(w, p);
+		else
+			hide_page(w, p);
 	}
-	w->faults += w->used / LOOKS;
+	w->faults += w->used / LOOKS + changed / CHANGES;
 	c->window_is_stale = false;
 	c->count_window_looks++;
 }
