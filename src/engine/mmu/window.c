@@ -244,7 +244,8 @@ static bool admit(struct vcpu *c, uint64_t address)
 		return false;
 	if (window_table(c)[address >> WINDOW_SHIFT])
 		return true;
-	if ((number && !granule_reserve(w, number - 1, refusals)) || !granule_reserve(w, number, refusals) ||
+	if ((number && !granule_reserve(w, number - 1, refusals)) ||
+	    !granule_reserve(w, number, refusals) ||
 	    (number + 1 < WINDOW_GRANULES && !granule_reserve(w, number + 1, refusals)) ||
 	    w->admissions == GRANULES) {
 		w->faults++;
