@@ -66,7 +66,7 @@ struct vm_event {
 struct vm_options {
 	int translator;     /* 0: interpreter only; 1: hot code is translated; 2: all that can be */
 	/* Translated code: guest user pages may be mapped at the guest's addresses in this process,
-	 * whose SIGSEGV handler the engine then is. 0: no; 1: where it pays; 2: always, for tests.
+	 * whose SIGSEGV and SIGBUS handler the engine then is. 0: no; 1: where it pays; 2: always, for tests.
 	 * Each memory slot must be one mapping; one that is not shared is not used so. */
 	int window;
 	/* Translated code: status flags are right wherever it can be left, also those that are never

@@ -373,11 +373,16 @@ static inline uint32_t jit_mode(const struct vcpu *c)
 	return c->mode | (c->windowed ? JIT_WINDOWED : 0) | (uint32_t)c->code_segment << 16;
 }
 
+static inline uint64_t window_root_now(const struct vcpu *c) /* CR3 without PCID or cache bits */
+{
+	return c->cr3 & PAGE_MASK;
+}
+
 static inline bool vcpu_has_window(const struct vcpu *c)
 {
 	return c->window_space && c->window_space == c->space && c->mode & MODE_USER &&
 	       c->mode & MODE_CODE64 && c->tlb_now == c->space->view[VIEW_USER] &&
-	       !((c->cr3 ^ c->window_root) & ~(uint64_t)0xfff);
+	       c->window_root == window_root_now(c);
 }
 
 /* After a change of mode, code_epoch, address space or view. */

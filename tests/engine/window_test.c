@@ -8,6 +8,7 @@
  */
 #include "machine.h"
 
+#include "base/bytes.h"
 #include "base/port.h"
 #include "vm.h"
 
@@ -53,15 +54,12 @@ static void set_entry(struct machine *m, uint64_t address, uint64_t entry)
 
 static void put64(struct machine *m, unsigned at, uint64_t value)
 {
-	memcpy(m->memory + at, &value, sizeof(value));
+	store_le64(m->memory + at, value);
 }
 
 static uint64_t get64(const struct machine *m, unsigned at)
 {
-	uint64_t value;
-
-	memcpy(&value, m->memory + at, sizeof(value));
-	return value;
+	return load_le64(m->memory + at);
 }
 
 static void add_gate(struct machine *m, unsigned vector, const uint8_t *code, const uint8_t *end)

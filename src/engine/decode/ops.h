@@ -38,6 +38,16 @@ enum op_field {
 	FIELD_WRITTEN = 0x80,
 };
 
+static inline unsigned field_kind(uint8_t field)
+{
+	return field & FIELD_KIND;
+}
+
+static inline bool field_is_gpr(uint8_t field)
+{
+	return field_kind(field) >= FIELD_GPR8 && field_kind(field) <= FIELD_GPRN;
+}
+
 /* op_info.mem: bytes of the memory operand, see op_memory_bytes(). */
 enum op_memory {
 	MEM_NONE,    /* no memory form */

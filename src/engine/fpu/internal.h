@@ -106,16 +106,6 @@ static inline const struct stub *stub_of(const struct insn *i)
 	return (const struct stub *)(uintptr_t)i->imm;
 }
 
-static inline unsigned field_kind(uint8_t field)
-{
-	return field & FIELD_KIND;
-}
-
-static inline bool field_is_gpr(uint8_t field)
-{
-	return field_kind(field) >= FIELD_GPR8 && field_kind(field) <= FIELD_GPRN;
-}
-
 /* stub.c: finds or makes; NULL when memory has run out. */
 struct stub *stub_get(const struct vcpu *c, const struct insn *i, const uint8_t *bytes);
 

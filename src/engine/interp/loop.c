@@ -119,24 +119,18 @@ static struct jit_block *translation(struct vcpu *c, struct block *b)
 {
 	unsigned hot = c->vm->translator > 1 ? 1 : (unsigned)HOT << b->patience;
 	struct jit_source source;
-	struct jit_block *other;
+	struct jit_block *last = b->jit_epoch == c->jit_epoch ? b->translation : NULL, *now = last;
 
-	if (!b->translation && !b->heat && c->blocks->has_dropped) {
-		b->translation = jit_find(c, b->number, b->number2);
+	if (last ? !jit_matches(c, last) : !b->translation && !b->heat && c->blocks->has_dropped)
+		now = jit_find(c, b->number, b->number2);
+	if (now) {
+		b->translation = now;
 		b->jit_epoch = c->jit_epoch;
+		/* If it may not run now, running it would lead straight back here. */
+		return jit_may_run(c, now) ? now : NULL;
 	}
-	/* If it may not run now, running it would lead straight back here. */
-	if (b->translation && b->jit_epoch == c->jit_epoch) {
-		if (jit_matches(c, b->translation))
-			return jit_may_run(c, b->translation) ? b->translation : NULL;
-		other = jit_find(c, b->number, b->number2);
-		if (other) {
-			b->translation = other;
-			return jit_may_run(c, other) ? other : NULL;
-		}
-		if (jit_is_of_other_mode(c, b->translation))
-			b->heat = hot;
-	}
+	if (last && jit_is_of_other_mode(c, last))
+		b->heat = hot;
 	if (++b->heat < hot || !jit_is_translatable(c))
 		return NULL;
 	source_of(c, b, hot / 4, &source);

@@ -291,6 +291,7 @@ void window_emit_checks(struct translator *t, const struct slow_path *s);
 void window_emit_fault(struct translator *t, const struct slow_path *s);
 
 /* translate.c */
+void call_single(struct translator *t, struct jit_single *single); /* T1 */
 void translate_step(struct translator *t, unsigned k);
 
 /* address.c */

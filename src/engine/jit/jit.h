@@ -64,7 +64,7 @@ struct jit_block *jit_find(const struct vcpu *c, const uint32_t *page_code,
 			   const uint32_t *page2_code);
 /* True if `block` is (still) what is at c->rip. */
 bool jit_matches(const struct vcpu *c, const struct jit_block *block);
-/* It is for what is at c->rip, but elsewhere or in another mode. */
+/* Its mode is not that in which the vCPU runs now. */
 bool jit_is_of_other_mode(const struct vcpu *c, const struct jit_block *block);
 /* False while MXCSR or CR0 are in the way of its vector instructions. */
 bool jit_may_run(const struct vcpu *c, const struct jit_block *block);

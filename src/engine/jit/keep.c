@@ -81,10 +81,7 @@ static bool accesses_memory(const struct insn *i, const struct op_info *info)
 
 static bool uses_t0(const struct insn *i, const struct op_info *info)
 {
-	unsigned kind = info->rm & FIELD_KIND;
-
-	return !insn_has_memory(i) && kind >= FIELD_GPR8 && kind <= FIELD_GPRN && i->rm < 16 &&
-	       host_of(i->rm) < 0;
+	return !insn_has_memory(i) && field_is_gpr(info->rm) && i->rm < 16 && host_of(i->rm) < 0;
 }
 
 /* The range, counted from the base as it is now, that the instructions behind this one access too. */

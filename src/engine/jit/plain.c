@@ -84,9 +84,7 @@ bool insn_is_plain(const struct insn *i, const struct op_info *info)
 
 static uint32_t field_written(uint8_t field, unsigned reg)
 {
-	unsigned kind = field & FIELD_KIND;
-
-	if (!(field & FIELD_WRITTEN) || kind < FIELD_GPR8 || kind > FIELD_GPRN)
+	if (!(field & FIELD_WRITTEN) || !field_is_gpr(field))
 		return 0;
 	return 1u << (reg >= BYTE_AH ? reg - BYTE_AH : reg);
 }

@@ -80,7 +80,7 @@ static struct jit_single *new_single(struct translator *t, const struct insn *i)
 	return s;
 }
 
-static void call_single(struct translator *t, struct jit_single *single)
+void call_single(struct translator *t, struct jit_single *single)
 {
 	emit_mov_imm(&t->e, T1, (uintptr_t)single);
 	emit_call_run(&t->e, t->jit->single_thunk);
@@ -228,6 +228,19 @@ static bool has_slow_path(const struct slow_path *s)
 	return s->froms || s->stacks || s->checks || s->may_fault;
 }
 
+/* Of the instruction whose code begins at `start`, and ends here. */
+static void add_slow_path(struct translator *t, const struct insn *i, const uint8_t *start,
+			  const uint8_t *resume)
+{
+	struct slow_path *s = &t->slow[t->slow_count++];
+
+	s->single = new_single(t, i);
+	s->resume = resume;
+	s->rip_behind = insn_end(t, i);
+	s->begin = start;
+	s->end = t->e.out;
+}
+
 /* True: it has a slow path. */
 static bool translate_insn(struct translator *t, const struct insn *i)
 {
@@ -248,14 +261,9 @@ static bool translate_insn(struct translator *t, const struct insn *i)
 			window_behind(t, false);
 			return false;
 		}
-		s->single = new_single(t, i);
-		s->resume = emit_here(&t->e);
 		s->flags_to_host = t->flags_in_host;
 		s->vectors = t->vectors;
-		s->rip_behind = insn_end(t, i);
-		s->begin = start;
-		s->end = t->e.out;
-		t->slow_count++;
+		add_slow_path(t, i, start, emit_here(&t->e));
 		window_behind(t, false);
 		return true;
 	}
@@ -287,14 +295,8 @@ static void translate_last(struct translator *t, const struct insn *i)
 	}
 	*s = (struct slow_path){ 0 };
 	if (is_addressable(t, i) && native_branch(t, i, info)) {
-		if (has_slow_path(s)) { /* the interpreter takes the branch, and does not come back */
-			s->single = new_single(t, i);
-			s->resume = t->block->entry;
-			s->rip_behind = insn_end(t, i);
-			s->begin = start;
-			s->end = t->e.out;
-			t->slow_count++;
-		}
+		if (has_slow_path(s)) /* the interpreter takes the branch, and does not come back */
+			add_slow_path(t, i, start, t->block->entry);
 		return;
 	}
 	interpret(t, i); /* a handler that branched does not come back here */

@@ -15,9 +15,8 @@
  */
 #include "engine/jit/internal.h"
 
-#include "engine/decode/ops.h"
+#include "base/bytes.h"
 #include "engine/fpu/fpu.h"
-#include "engine/mmu/mmu.h"
 #include "engine/mmu/window.h"
 
 /* How far a displacement may be, a register from where it was looked up, and a small number times
@@ -36,7 +35,6 @@ _Static_assert(MOST_DISP + MOST_MOVED + 8 * SMALL + STACK_SLACK <= WINDOW_REACH 
 void window_begin(struct translator *t)
 {
 	t->window = t->source->mode & JIT_WINDOWED;
-	t->window_small = 0;
 	t->window_good = 1u << RSP;
 }
 
@@ -332,9 +330,7 @@ static void registers_behind(struct translator *t, const struct insn *i, const s
 
 static bool is_stack_pointer(uint8_t field, unsigned reg)
 {
-	unsigned kind = field & FIELD_KIND;
-
-	return kind >= FIELD_GPR8 && kind <= FIELD_GPRN && reg == RSP;
+	return field_is_gpr(field) && reg == RSP;
 }
 
 static bool names_stack_pointer(const struct insn *i, const struct op_info *info)
@@ -424,8 +420,7 @@ void window_emit_checks(struct translator *t, const struct slow_path *s)
 		emit_store(&t->e, 8, GS(window_wanted),
 			   check->host < 0 ? T1 : (unsigned)check->host);
 		x87_store_rip(t, s->x87_rip);
-		emit_mov_imm(&t->e, T1, (uintptr_t)s->single);
-		emit_call_run(&t->e, t->jit->single_thunk);
+		call_single(t, s->single);
 		emit_mov_imm(&t->e, T1, s->rip_behind);
 		emit_jmp_to(&t->e, t->jit->leave_rip);
 	}

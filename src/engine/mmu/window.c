@@ -142,6 +142,13 @@ static void page_remove(struct window *w, struct shown_page *p)
 	w->free = n;
 }
 
+static void pages_forget_all(struct window *w)
+{
+	memset(w->by_place, 0, sizeof(w->by_place));
+	memset(w->by_host, 0, sizeof(w->by_host));
+	w->used = w->free = w->mappings = 0;
+}
+
 /* A process may have some 65000 mappings, of all vCPUs and its own. */
 static bool has_room(const struct vcpu *c)
 {
@@ -170,8 +177,9 @@ static struct granule *granule_find(struct window *w, uint32_t number)
 	return NULL;
 }
 
-static bool granule_reserve(struct window *w, uint32_t number, uint32_t *refusals)
+static bool granule_reserve(struct vcpu *c, uint32_t number)
 {
+	struct window *w = c->window;
 	struct granule *g = granule_find(w, number);
 
 	if (!g) {
@@ -181,7 +189,7 @@ static bool granule_reserve(struct window *w, uint32_t number, uint32_t *refusal
 		*g = (struct granule){ .number = number };
 		g->is_ours = !port_reserve(granule_start(number), granule_bytes(number));
 		if (!g->is_ours)
-			__atomic_add_fetch(refusals, 1, __ATOMIC_RELAXED);
+			__atomic_add_fetch(&c->vm->window_refusals, 1, __ATOMIC_RELAXED);
 	}
 	return g->is_ours;
 }
@@ -197,9 +205,7 @@ static void hide_all(struct window *w)
 			port_must_hide(granule_start(g->number), granule_bytes(g->number));
 		g->has_pages = false;
 	}
-	memset(w->by_place, 0, sizeof(w->by_place));
-	memset(w->by_host, 0, sizeof(w->by_host));
-	w->used = w->free = w->mappings = 0;
+	pages_forget_all(w);
 }
 
 /* Nobody has it. */
@@ -216,9 +222,7 @@ static void release(struct vcpu *c)
 	for (unsigned n = 0; n < w->admissions; n++)
 		window_table(c)[w->admitted[n]] = 0;
 	w->granules = w->admissions = 0;
-	w->used = w->free = w->mappings = 0;
-	memset(w->by_place, 0, sizeof(w->by_place));
-	memset(w->by_host, 0, sizeof(w->by_host));
+	pages_forget_all(w);
 	c->window_space = NULL;
 	c->window_wanted = c->window_page = 0;
 	c->window_is_stale = false;
@@ -237,16 +241,15 @@ void window_fini(struct vcpu *c)
 static bool admit(struct vcpu *c, uint64_t address)
 {
 	uint32_t number = (uint32_t)((address + window_shift(c)) >> WINDOW_SHIFT);
-	uint32_t *refusals = &c->vm->window_refusals;
 	struct window *w = c->window;
 
 	if (address >> 47 || number >= WINDOW_GRANULES)
 		return false;
 	if (window_table(c)[address >> WINDOW_SHIFT])
 		return true;
-	if ((number && !granule_reserve(w, number - 1, refusals)) ||
-	    !granule_reserve(w, number, refusals) ||
-	    (number + 1 < WINDOW_GRANULES && !granule_reserve(w, number + 1, refusals)) ||
+	if ((number && !granule_reserve(c, number - 1)) ||
+	    !granule_reserve(c, number) ||
+	    (number + 1 < WINDOW_GRANULES && !granule_reserve(c, number + 1)) ||
 	    w->admissions == GRANULES) {
 		w->faults++;
 		return false;
@@ -489,7 +492,7 @@ static void take(struct vcpu *c)
 	w->owner_seen = w->now;
 	w->owner_at = port_tsc();
 	c->window_space = c->space;
-	c->window_root = c->cr3 & ~(uint64_t)0xfff;
+	c->window_root = window_root_now(c);
 	c->count_windows++;
 	jit_key_update(c);
 }
@@ -499,13 +502,8 @@ void window_take_now(struct vcpu *c)
 	uint32_t wanted = MODE_USER | MODE_CODE64;
 
 	if (c->window && (c->mode & wanted) == wanted && c->cr0 & CR0_PG &&
-	    (c->window_space != c->space || c->window_root != (c->cr3 & ~(uint64_t)0xfff)))
+	    (c->window_space != c->space || c->window_root != window_root_now(c)))
 		take(c);
-}
-
-static bool is_over(uint32_t faults)
-{
-	return faults > MOST_FAULTS;
 }
 
 void window_lend(struct vcpu *c)
@@ -532,7 +530,7 @@ void window_tick(struct vcpu *c)
 	if (c->windowed) {
 		w->owner_seen = w->now;
 		w->owner_at = now;
-		if (is_over(w->faults)) {
+		if (w->faults > MOST_FAULTS) {
 			release(c);
 			c->space->user_ticks = -BACK_OFF;
 		} else {
