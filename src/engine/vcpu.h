@@ -143,7 +143,7 @@ struct tlb_entry {
 	uint64_t addend;            /* host less page */
 };
 enum { TLB_ENTRIES = 4096, TLB_SPACES = 8, TLB_USED = 4000, TLB_KEYED = 32 };
-enum { CODE_PAGES = 2048 };
+enum { CODE_PAGES = 2048, JIT_TARGETS = 1 << 16, JIT_KEY_MODE_BITS = 27 };
 enum tlb_view { VIEW_KERNEL, VIEW_KERNEL_AC, VIEW_USER, VIEW_COUNT }; /* _AC: RFLAGS.AC lifts SMAP */
 
 /* Entries that may be in use. */
@@ -208,7 +208,7 @@ struct vm;
 struct lapic;
 struct block_cache;
 struct jit;
-struct jump_entry;
+struct jit_block;
 struct jit_link;
 struct window;
 struct fpu_stubs;
@@ -335,7 +335,12 @@ struct vcpu {
 	/* The translator's, see jit/internal.h. */
 	struct jit *jit;             /* NULL: interpreter only */
 	uint64_t jit_flags, jit_scratch;
-	struct jump_entry *jit_jump;
+	/* Indirect jumps, see jit/indirect.c: where they go, by the low bits of their target; where that
+	 * is looked up; the last target that was not found, and what to do then, as an offset of code. */
+	const uint8_t *jit_target[JIT_TARGETS];
+	struct jit_block **jit_jump;
+	uint64_t jit_missed;
+	uint32_t jit_on_miss;
 	uint64_t jit_key[2];          /* of each half of the addresses: code_epoch and mode */
 	const struct page_identity **jit_pages[2];      /* space->code_pages, upper_code_pages */
 	const struct page_identity *upper_code_pages[CODE_PAGES];
@@ -390,7 +395,7 @@ static inline void jit_key_update(struct vcpu *c)
 {
 	c->windowed = vcpu_has_window(c);
 	for (unsigned half = 0; half < 2; half++)
-		c->jit_key[half] = c->code_epoch[half] << 27 | (uint64_t)c->code_segment << 11 |
+		c->jit_key[half] = c->code_epoch[half] << JIT_KEY_MODE_BITS | (uint64_t)c->code_segment << 11 |
 				   (c->windowed ? JIT_WINDOWED : 0) | c->mode;
 }
 

@@ -45,14 +45,20 @@ void put_gpr(struct translator *t, unsigned guest, unsigned host)
 		emit_mov(&t->e, 8, (unsigned)home, host);
 }
 
-struct host_memory at_pointer(struct translator *t, const void *pointer, unsigned temp)
+struct host_memory pointer_operand(struct emitter *e, const struct vcpu *c, const void *pointer,
+				   unsigned temp)
 {
-	intptr_t distance = (intptr_t)pointer - (intptr_t)t->c, from_gs = distance - (intptr_t)VCPU_BYTES;
+	intptr_t distance = (intptr_t)pointer - (intptr_t)c, from_gs = distance - (intptr_t)VCPU_BYTES;
 
 	if (from_gs == (int32_t)from_gs)
 		return at_gs((size_t)distance);
-	emit_mov_imm(&t->e, temp, (uintptr_t)pointer);
+	emit_mov_imm(e, temp, (uintptr_t)pointer);
 	return at_register(temp, 0);
+}
+
+struct host_memory at_pointer(struct translator *t, const void *pointer, unsigned temp)
+{
+	return pointer_operand(&t->e, t->c, pointer, temp);
 }
 
 void slow_if(struct translator *t, enum condition cc)

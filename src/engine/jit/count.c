@@ -21,7 +21,7 @@ void jit_count_fini(struct jit *jit)
 
 void jit_count_back(struct vcpu *c)
 {
-	const struct jump_entry *known = &c->jit->jump[jump_index(c->rip)];
+	const struct jit_block *known = c->jit->jump[jump_index(c->rip)];
 	enum jit_way_back way = BACK_TARGET;
 
 	if (c->jit_stop)
@@ -30,7 +30,7 @@ void jit_count_back(struct vcpu *c)
 		way = BACK_LINK;
 	else if (__atomic_load_n(&c->requests, __ATOMIC_RELAXED) || c->run->immediate_exit)
 		way = BACK_REQUEST;
-	else if (entry_is_good(c, known))
+	else if (target_is_good(c, known))
 		way = BACK_CHECK;
 	c->jit->counters.back[way]++;
 }

@@ -281,6 +281,14 @@ void emit_jmp_to(struct emitter *e, const uint8_t *run)
 		store_le32(place, (uint32_t)(run - (place + 4 + e->run_delta)));
 }
 
+void emit_jcc_to(struct emitter *e, enum condition cc, const uint8_t *run)
+{
+	uint8_t *place = emit_jcc(e, cc);
+
+	if (!e->full)
+		store_le32(place, (uint32_t)(run - (place + 4 + e->run_delta)));
+}
+
 void emit_call_to(struct emitter *e, const void *function)
 {
 	e->touched = ~0u;

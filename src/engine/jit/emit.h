@@ -104,6 +104,7 @@ uint8_t *emit_call_forward(struct emitter *e);
 uint8_t *emit_lea_forward(struct emitter *e, unsigned to);
 void emit_land(struct emitter *e, uint8_t *place);            /* the jump leads here */
 void emit_jmp_to(struct emitter *e, const uint8_t *run);      /* absolute run address */
+void emit_jcc_to(struct emitter *e, enum condition cc, const uint8_t *run);
 void emit_call_to(struct emitter *e, const void *function);   /* through RAX */
 void emit_call_run(struct emitter *e, const uint8_t *run);    /* near, touches no register */
 void emit_jmp_reg(struct emitter *e, unsigned reg);

@@ -3,8 +3,8 @@
  * Ends of blocks.
  *
  * A jump within the page leads to the other block itself once that has been found (jit_arrived). One
- * to another page does too, while that page has the identity that it had then (pages.c). Everything
- * else goes through a table of recent targets. What is seldom needed of all this is out of line.
+ * to another page does too, while that page has the identity that it had then (pages.c); until then
+ * both lead to the run loop. What is seldom needed of all this is out of line.
  */
 #include "engine/jit/internal.h"
 
@@ -25,110 +25,6 @@ void load_identity(struct translator *t, uint64_t linear)
 static struct host_memory key_for(const struct translator *t)
 {
 	return code_half(t->c, linear_of(t, t->rip)) ? GS(jit_key[1]) : GS(jit_key[0]);
-}
-
-/* T0: the entry of the table of targets. */
-static void jump_to_code(struct translator *t)
-{
-	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4,
-		 at_register(T0, offsetof(struct jump_entry, code)));
-}
-
-/* T0: the entry of the table of targets, T1: the target, which it still is after a miss. */
-static void jump_through_table(struct translator *t)
-{
-	struct stale_jump *stale = &t->stale_jump[t->stale_jumps++];
-	uint8_t *other;
-
-	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, rip)));
-	other = emit_jcc(&t->e, CC_NE);
-	emit_load(&t->e, 8, T1, key_for(t));
-	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, key)));
-	stale->from = emit_jcc(&t->e, CC_NE);
-	jump_to_code(t);
-	emit_land(&t->e, other);
-	stale->miss = emit_here(&t->e);
-}
-
-/* Another address space than last time, or after a flush: the same page may be there nevertheless. */
-static void emit_stale_jumps(struct translator *t)
-{
-	for (unsigned n = 0; n < t->stale_jumps; n++) {
-		uint8_t *other[2];
-
-		emit_land(&t->e, t->stale_jump[n].from);
-		emit_load(&t->e, 8, T1, at_register(T0, offsetof(struct jump_entry, identity)));
-		emit_alu_mem_imm(&t->e, ALU_CMP, 4,
-				 at_register(T1, offsetof(struct page_identity, mode)),
-				 (int32_t)t->source->mode);
-		other[0] = emit_jcc(&t->e, CC_NE);
-		emit_load(&t->e, 4, T1, at_register(T1, offsetof(struct page_identity, slot)));
-		/* One of the other half finds none. */
-		emit_alu(&t->e, ALU_ADD, 8, T1, pages_around(t, linear_of(t, t->rip)));
-		emit_load(&t->e, 8, T1, at_register(T1, 0));
-		emit_alu(&t->e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jump_entry, identity)));
-		other[1] = emit_jcc(&t->e, CC_NE);
-		emit_load(&t->e, 8, T1, key_for(t));
-		emit_store(&t->e, 8, at_register(T0, offsetof(struct jump_entry, key)), T1);
-		jump_to_code(t);
-		emit_land(&t->e, other[0]);
-		emit_land(&t->e, other[1]);
-		emit_load(&t->e, 8, T1, at_register(T0, offsetof(struct jump_entry, rip)));
-		emit_jmp_to(&t->e, t->stale_jump[n].miss);
-	}
-}
-
-/* Holds if T1 is no address code can be at. T0 is overwritten. */
-static enum condition compare_target(struct translator *t)
-{
-	if (t->segmented)
-		return compare_with_limit(t);
-	emit_mov(&t->e, 8, T0, T1);
-	emit_shift(&t->e, SHIFT_SAR, 8, T0, 47);
-	emit_alu_imm(&t->e, ALU_ADD, 8, T0, 1);
-	emit_alu_imm(&t->e, ALU_CMP, 8, T0, 1);
-	return CC_A;
-}
-
-/* T1 is no canonical address: the interpreter takes the branch, which faults. T0 is overwritten. */
-void need_canonical(struct translator *t)
-{
-	clobber_flags(t);
-	slow_if(t, compare_target(t));
-}
-
-/* After a miss: a target that is not canonical is the interpreter's, which faults at the branch. */
-static void check_canonical(struct translator *t, int32_t moved)
-{
-	struct slow_path *s = &t->slow[t->slow_count];
-	uint8_t *fine = emit_jcc(&t->e, compare_target(t) ^ 1);
-
-	move_stack(t, GUEST_RSP, -moved);
-	s->from[s->froms++] = emit_jmp(&t->e);
-	emit_land(&t->e, fine);
-}
-
-void exit_indirect(struct translator *t, int32_t moved)
-{
-	need_flags_in_memory(t);
-	t->flags_in_host = false;
-	_Static_assert(sizeof(struct jump_entry) == 32, "scaled by 32 below");
-	emit_imul(&t->e, 4, T0, T1, (int32_t)JUMP_FACTOR);
-	emit_shift(&t->e, SHIFT_SHR, 4, T0, 32 - JUMP_BITS - 5);
-	emit_alu_imm(&t->e, ALU_AND, 4, T0, ~31);
-	emit_alu(&t->e, ALU_ADD, 8, T0, GS(jit_jump));
-	jump_through_table(t);
-	if (moved >= 0)
-		check_canonical(t, moved);
-	emit_jmp_to(&t->e, t->jit->leave_rip);
-}
-
-/* To a known target without a link of its own. */
-static void exit_by_table(struct translator *t, uint64_t target)
-{
-	emit_mov_imm(&t->e, T1, target);
-	emit_mov_imm(&t->e, T0, (uintptr_t)&t->jit->jump[jump_index(target)]);
-	jump_through_table(t);
 }
 
 static struct jit_link *new_link(struct translator *t, uint64_t target, bool is_far)
@@ -167,7 +63,7 @@ static void exit_far(struct translator *t, uint64_t target)
 	stub->place = link->place = emit_jmp(&t->e);
 }
 
-/* As emit_stale_jumps(), for a link. */
+/* Another address space than last time, or after a flush: the same page may be there nevertheless. */
 static void emit_stale_link(struct translator *t, const struct link_stub *stub)
 {
 	struct jit_link *link = stub->link;
@@ -242,14 +138,10 @@ void exits_emit(struct translator *t)
 		emit_land(&t->e, stub->place); /* until it is linked */
 		if (stub->push_flags)
 			emit_save_status(&t->e, GS(jit_flags), T0);
-		if (stub->link->is_far)
-			exit_by_table(t, stub->link->target);
-		else
-			emit_mov_imm(&t->e, T1, stub->link->target);
+		emit_mov_imm(&t->e, T1, stub->link->target);
 		emit_mov_imm(&t->e, T0, (uintptr_t)stub->link);
 		emit_jmp_to(&t->e, t->jit->leave);
 	}
-	emit_stale_jumps(t);
 }
 
 /*

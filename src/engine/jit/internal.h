@@ -65,20 +65,17 @@ struct jit_block {
 	const uint8_t *entry_any, *entry, *entry_vectors, *entry_forward;
 	const uint8_t *entry_flags; /* as `entry`; flags are in EFLAGS */
 	struct jit_block *chain; /* jit.by_rip */
-};
-
-struct jump_entry {
-	uint64_t rip;
-	uint64_t key; /* good while vcpu.jit_key is this, */
-	const uint8_t *code;
-	const struct page_identity *identity; /* or else while this is in the page's slot */
+	/* Once it was arrived at: what its page is, good while vcpu.jit_key is this or that is in the
+	 * page's slot (pages.c). In bytes: its half of the addresses, and the slot. */
+	const struct page_identity *identity;
+	uint64_t key, half, slot;
+	const uint8_t *arrival; /* for indirect jumps; else jit.jump_missed */
 };
 
 /* pages.c */
 struct page_identity {
 	uint64_t page;
 	const uint32_t *page_code;
-	uint32_t slot; /* in bytes */
 	uint32_t mode;
 	struct page_identity *chain;
 };
@@ -105,13 +102,13 @@ struct jit {
 	struct jit_link *links;
 	unsigned link_count;
 	struct jit_counters counters;
-	struct jump_entry jump[JUMP_ENTRIES];
+	struct jit_block *jump[JUMP_ENTRIES], nowhere; /* what was reached last, by RIP; nothing */
+	const uint8_t *jump_other, *jump_missed; /* T1: RIP */
 	unsigned code_segments;
 	struct code_segment { uint32_t base, limit; bool used; } code_segment[CODE_SEGMENTS];
 	unsigned identity_count;
 	struct page_identity identities[MAX_IDENTITIES];
 	struct page_identity *identity_hash[CODE_PAGES];
-	struct page_identity nowhere; /* of targets that are not known */
 };
 
 static inline unsigned jump_index(uint64_t rip)
@@ -190,9 +187,6 @@ struct translator {
 		bool push_flags;
 	} stub[2 * (2 * JIT_PARTS + 1)]; /* copies have their own */
 	unsigned stubs;
-	/* Jumps through the table to what may have to be looked at again: T0 is the entry. */
-	struct stale_jump { uint8_t *from; const uint8_t *miss; } stale_jump[4 * JIT_PARTS + 4];
-	unsigned stale_jumps;
 	struct far_jump {
 		uint8_t *from;
 		uint64_t target;
@@ -228,6 +222,9 @@ struct slow_path {
 	unsigned checks;
 	bool may_fault, flags_only_in_host;
 	const uint8_t *begin, *end; /* of the instruction's code, if so */
+	/* An indirect jump: where it says what to do if its target is not known. */
+	uint8_t *missed;
+	int32_t moved; /* RSP */
 	bool is_x87;      /* go on only if such may simply run then */
 	uint64_t x87_rip; /* to be stored first; 0: nothing */
 };
@@ -318,6 +315,8 @@ void host_address_of_frame(struct translator *t, const struct insn *i); /* [RBP]
 void guest_address(struct translator *t, const struct insn *i, unsigned to);
 /* Anything of the engine's: relative to GS if it is near enough, else through `temp`. */
 struct host_memory at_pointer(struct translator *t, const void *pointer, unsigned temp);
+struct host_memory pointer_operand(struct emitter *e, const struct vcpu *c, const void *pointer,
+				   unsigned temp);
 int host_of(unsigned guest); /* -1: in memory */
 unsigned use_gpr(struct translator *t, unsigned guest, unsigned temp, bool load);
 void put_gpr(struct translator *t, unsigned guest, unsigned host);
@@ -336,12 +335,9 @@ uint16_t flags_before_exactly(const struct insn *i, const struct op_info *info, 
 unsigned page_slot(uint64_t linear, uint32_t mode);
 /* The block is what its linear address leads to now. Its page's identity; NULL: no room. */
 const struct page_identity *page_arrived(struct vcpu *c, const struct jit_block *block);
-/* Jumps go there: the target's page is what it was when that was found. */
-bool entry_is_good(const struct vcpu *c, const struct jump_entry *e);
 /* NULL: no room. */
 const struct page_identity *page_identity(struct jit *jit, uint64_t linear, uint32_t mode, const uint32_t *page_code);
 void pages_forget(struct vcpu *c);
-void jumps_forget(struct jit *jit); /* the table of targets */
 
 /* exits.c: ends of blocks. */
 void load_identity(struct translator *t, uint64_t linear); /* what is in the page's slot, to T0 */
@@ -351,10 +347,23 @@ void exits_emit(struct translator *t); /* what is out of line */
 /* Around calls: behind the push, before the jump. And at returns, before exit_indirect(). */
 void remember_return(struct translator *t, uint64_t back);
 void return_to_remembered(struct translator *t);
-void need_canonical(struct translator *t); /* T1 */
-/* Target in T1. If it is not canonical the interpreter shall see RSP as it was before `moved`;
- * negative: it is known to be. */
+
+/* indirect.c */
+/* T1 is no canonical address: to the slow path. T0 is overwritten. */
+void need_canonical(struct translator *t);
+/* T1 is nothing that a call may lead to, or in the other half of the addresses: as above. */
+void need_near_half(struct translator *t);
+/* Target in T1. If code cannot be there the interpreter shall see RSP as it was before `moved`;
+ * negative: need_near_half() has looked. */
 void exit_indirect(struct translator *t, int32_t moved);
+void emit_missed(struct translator *t, struct slow_path *s);
+void indirect_emit_thunks(struct jit *jit, struct emitter *e);
+/* In front of the block's entry, if it was missed: where indirect jumps come. */
+void emit_arrival(struct emitter *e, const struct vcpu *c, struct jit_block *block);
+void target_arrived(struct vcpu *c, struct jit_block *block); /* jit_arrived() */
+/* Jumps to c->rip go there: its page is what it was when that was found. */
+bool target_is_good(const struct vcpu *c, const struct jit_block *block);
+void targets_forget(struct vcpu *c);
 
 /* run.c */
 void block_remember(struct jit *jit, struct jit_block *block); /* for jit_find() */

@@ -7,7 +7,7 @@
  * while something of ours needs those, in vcpu.jit_flags. Data goes through the vCPU's TLB by an inline
  * check (address.c, keep.c). Whatever is not translated, and every access that misses, is done by the
  * interpreter's handler for that one instruction. Blocks jump to each other directly; returns are the
- * host's own, indirect jumps go through a table of recent targets (exits.c).
+ * host's own (exits.c), indirect jumps go through a table of recent targets (indirect.c).
  *
  * A translation is for one linear RIP and mode, and good while its page's code number is what it was
  * (vm.h, memslot.code): who comes from another page checks that. Whoever raises the number kicks all
@@ -84,7 +84,7 @@ uint32_t jit_gprs_written(const struct insn *i);
 /* How translated code came back to the loop. */
 enum jit_way_back {
 	BACK_LINK,    /* a jump within the page that was not linked yet */
-	BACK_TARGET,  /* a jump whose target the table does not have */
+	BACK_TARGET,  /* an indirect jump whose target the table does not have */
 	BACK_CHECK,   /* a block's entry: its code, the mode or the vector registers changed */
 	BACK_REQUEST, /* somebody wants the vCPU */
 	BACK_STOP,    /* an instruction the interpreter did leads elsewhere */

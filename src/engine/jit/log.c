@@ -42,6 +42,8 @@ void jit_log_thunks(const struct vcpu *c)
 		{ "enter", jit->enter },
 		{ "leave", jit->leave },
 		{ "leave, RIP is set", jit->leave_rip },
+		{ "indirect jump, next look", jit->jump_other },
+		{ "indirect jump, target unknown", jit->jump_missed },
 		{ "stack page", jit->stack_thunk },
 		{ "single instruction", jit->single_thunk },
 		{ "vector registers in, SSE", jit->vectors_load[VECTORS_SSE] },

@@ -72,7 +72,7 @@ static bool indirect(struct translator *t, const struct insn *i)
 		return false;
 	load_target(t, i);
 	if (n == 2) {
-		need_canonical(t); /* before anything is pushed */
+		need_near_half(t); /* before anything is pushed */
 		emit_store(&t->e, 8, GS(jit_scratch), T1);
 		push_return(t, i);
 	}

@@ -34,7 +34,7 @@ const struct page_identity *page_identity(struct jit *jit, uint64_t linear, uint
 		return NULL;
 	p = &jit->identities[jit->identity_count++];
 	*p = (struct page_identity){ .page = page, .mode = mode, .page_code = page_code,
-				     .slot = 8 * page_slot(linear, mode), .chain = *bucket };
+				     .chain = *bucket };
 	*bucket = p;
 	return p;
 }
@@ -59,30 +59,12 @@ const struct page_identity *page_arrived(struct vcpu *c, const struct jit_block 
 	return identity;
 }
 
-bool entry_is_good(const struct vcpu *c, const struct jump_entry *e)
-{
-	unsigned half = code_half(c, linear_rip(c));
-	const uint8_t *pages = (const uint8_t *)c->jit_pages[half];
-
-	return e->rip == c->rip &&
-	       (e->key == c->jit_key[half] ||
-		(e->identity->mode == jit_mode(c) &&
-		 load_le64(pages + e->identity->slot) == (uintptr_t)e->identity));
-}
-
-void jumps_forget(struct jit *jit)
-{
-	jit->nowhere.mode = UINT32_MAX;
-	for (unsigned n = 0; n < JUMP_ENTRIES; n++)
-		jit->jump[n] = (struct jump_entry){ .identity = &jit->nowhere };
-}
-
 void pages_forget(struct vcpu *c)
 {
 	for (unsigned n = 0; n < TLB_SPACES; n++)
 		memset(c->spaces[n].code_pages, 0, sizeof(c->spaces[n].code_pages));
 	memset(c->upper_code_pages, 0, sizeof(c->upper_code_pages));
 	c->jit->identity_count = 0;
-	jumps_forget(c->jit);
+	targets_forget(c);
 	memset(c->jit->identity_hash, 0, sizeof(c->jit->identity_hash));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
- * Running translated code: the ways in and out, links between blocks, the table of targets.
+ * Running translated code: the ways in and out, links between blocks.
  *
  * Everything here belongs to one vCPU and its thread. Code is written through one mapping and run
  * through the other.
@@ -21,19 +21,19 @@ typedef void enter_fn(struct vcpu *c, const uint8_t *code);
 static const uint8_t saved_registers[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
 
 /*
- * An instruction led elsewhere: the translation of what is there, if its place in the table of
- * targets is good and nobody wants us; else the way out.
+ * An instruction led elsewhere: the translation of what is there, if it is in the table of targets
+ * (indirect.c), is good, and nobody wants us; else the way out.
  */
 static const uint8_t *way_on(struct vcpu *c)
 {
-	const struct jump_entry *e = &c->jit->jump[jump_index(c->rip)];
+	const struct jit_block *block = c->jit->jump[jump_index(c->rip)];
 
-	if (!entry_is_good(c, e) || vcpu_is_kicked(c) || c->exit_ready ||
+	if (!target_is_good(c, block) || vcpu_is_kicked(c) || c->exit_ready ||
 	    !window_holds_stack(c) || c->raised.kind != EVENT_NONE || c->mp_state != KVM_MP_STATE_RUNNABLE)
 		return c->jit->leave_stopped;
 	c->jit_stop = false;
 	io_commit(c);
-	return e->code;
+	return block->entry_any;
 }
 
 /* vcpu.jit_flags is as emit_save_status() leaves it. */
@@ -173,6 +173,7 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	emit_spill(e);
 	emit_jmp_to(e, leave_spilled);
 
+	indirect_emit_thunks(jit, e);
 	jit->stack_thunk = emit_stack_thunk(e);
 	jit->single_thunk = emit_here(e); /* T1: the instruction */
 	emit_call_run(e, jit->vectors_spill);
@@ -219,8 +220,8 @@ int jit_init(struct vcpu *c)
 			      .run_delta = jit->code.run - jit->code.write };
 	c->jit = jit;
 	c->jit_jump = jit->jump;
-	jumps_forget(jit);
 	emit_thunks(jit, c, &e);
+	targets_forget(c);
 	if (e.full) {
 		jit_fini(c);
 		return -12;
@@ -385,19 +386,17 @@ static void supersede(const struct jit *jit, const uint8_t *old, const struct ji
 void jit_arrived(struct vcpu *c, struct jit_block *block)
 {
 	struct jit_link *link = c->jit_link;
-	struct jump_entry *e = &c->jit->jump[jump_index(block->rip)];
+	const struct jit_block *last = c->jit->jump[jump_index(block->rip)];
 	const struct page_identity *identity = page_arrived(c, block);
 	uint64_t key = c->jit_key[code_half(c, block->linear)];
 
 	if (!identity)
 		return;
-	if (e->rip == block->rip && e->identity == identity && e->code != block->entry_any &&
-	    !block->identity2)
-		supersede(c->jit, e->code, block);
-	*e = (struct jump_entry){ .rip = block->rip,
-				  .key = key,
-				  .code = block->entry_any,
-				  .identity = identity };
+	if (last->rip == block->rip && last->identity == identity && last != block && !block->identity2)
+		supersede(c->jit, last->entry_any, block);
+	block->identity = identity;
+	block->key = key;
+	target_arrived(c, block);
 	if (!link || link->target != block->rip || link->mode != block->mode)
 		return;
 	if (link->is_far) {

@@ -108,6 +108,8 @@ static void emit_slow_paths(struct translator *t)
 		struct slow_path *s = &t->slow[k];
 		uint8_t *missed[2], *faulted = NULL;
 
+		if (s->missed)
+			emit_missed(t, s);
 		window_emit_checks(t, s);
 		if (s->may_fault)
 			window_emit_fault(t, s);
@@ -225,7 +227,7 @@ static void emit_leaving(struct translator *t)
 
 static bool has_slow_path(const struct slow_path *s)
 {
-	return s->froms || s->stacks || s->checks || s->may_fault;
+	return s->froms || s->stacks || s->checks || s->may_fault || s->missed;
 }
 
 /* Of the instruction whose code begins at `start`, and ends here. */
@@ -447,7 +449,10 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	t.block = &jit->blocks[jit->block_count];
 	*t.block = (struct jit_block){ .rip = t.rip, .linear = linear_of(&t, t.rip), .mode = source->mode,
 				       .stamp = source->stamp, .page_code = source->page_code,
-				       .stamp2 = source->stamp2, .page2_code = source->page2_code };
+				       .stamp2 = source->stamp2, .page2_code = source->page2_code,
+				       .arrival = jit->jump_missed };
+	t.block->half = 8 * code_half(c, t.block->linear);
+	t.block->slot = 8 * page_slot(t.block->linear, source->mode);
 	if (source->crosses) {
 		t.block->identity2 = page_identity(jit, t.block->linear + PAGE_BYTES, source->mode,
 						   source->page2_code);
@@ -457,6 +462,7 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	t.e = emitter_at(jit, jit->used);
 	list_steps(&t);
 	window_begin(&t);
+	emit_arrival(&t.e, c, t.block);
 	emit_entry(&t);
 	for (unsigned k = 0; k < t.step_count; k++)
 		translate_step(&t, k);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
+/*
+ * Indirect jumps.
+ *
+ * The host jumps through a table in the vCPU, by the low 16 bits of the target, and what it finds there
+ * looks whether it is the target meant: so that a jump that was predicted wrongly waits for two loads
+ * only. Entries lead to the arrival of a block, which knows its RIP and the key it was found under
+ * (pages.c); all others to `jump_other`. That looks into a table by all bits of RIP, and has the first
+ * one follow. Who is not there either, or not as it is now, leaves.
+ *
+ * An arrival is made when the run loop comes to a block that such a jump has missed.
+ *
+ * Branches to what is no canonical address, or beyond CS' limit, are the interpreter's, and fault at the
+ * branch. No arrival is there, so that jumps and returns look only after a miss: each notes where.
+ */
+#include "engine/jit/internal.h"
+
+#include "base/bytes.h"
+
+enum { ARRIVAL_BYTES = 64, NOWHERE_MODE = -1 };
+
+/* No canonical address. */
+#define NOWHERE (1ull << 63)
+
+static struct host_memory gs_plus(struct host_memory m, unsigned reg)
+{
+	m.base = (int8_t)reg;
+	return m;
+}
+
+static struct host_memory target_slot(unsigned reg)
+{
+	struct host_memory m = GS(jit_target);
+
+	m.index = (int8_t)reg;
+	m.scale = 3;
+	return m;
+}
+
+static void emit_jmp_mem(struct emitter *e, struct host_memory m)
+{
+	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4, m);
+}
+
+static const struct encoding zero_extended_word = { .map = 0x0f, .opcode = 0xb7, .size = 4 };
+
+/* Translated code. */
+static enum condition compare_canonical(struct translator *t)
+{
+	emit_mov(&t->e, 8, T0, T1);
+	emit_shift(&t->e, SHIFT_SAR, 8, T0, 47);
+	emit_alu_imm(&t->e, ALU_ADD, 8, T0, 1);
+	emit_alu_imm(&t->e, ALU_CMP, 8, T0, 1);
+	return CC_A;
+}
+
+void need_canonical(struct translator *t)
+{
+	clobber_flags(t);
+	slow_if(t, compare_canonical(t));
+}
+
+void need_near_half(struct translator *t)
+{
+	if (t->word == 4 && !t->segmented)
+		return;
+	clobber_flags(t);
+	if (t->segmented) {
+		slow_if(t, compare_with_limit(t));
+		return;
+	}
+	emit_mov(&t->e, 8, T0, T1);
+	if (t->rip >> 63) {
+		emit_shift(&t->e, SHIFT_SAR, 8, T0, 47);
+		emit_alu_imm(&t->e, ALU_ADD, 8, T0, 1);
+	} else {
+		emit_shift(&t->e, SHIFT_SHR, 8, T0, 47);
+	}
+	slow_if(t, CC_NE);
+}
+
+void exit_indirect(struct translator *t, int32_t moved)
+{
+	struct jit *jit = t->jit;
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	need_flags_in_memory(t);
+	t->flags_in_host = false;
+	emit_store_imm(&t->e, 4, GS(jit_on_miss), (int32_t)(jit->leave_rip - jit->code.run));
+	if (moved >= 0 && (t->word == 8 || t->segmented)) {
+		s->missed = t->e.out - 4;
+		s->moved = moved;
+	}
+	emit_reg(&t->e, zero_extended_word, T0, T1);
+	emit_jmp_mem(&t->e, target_slot(T0));
+}
+
+void emit_missed(struct translator *t, struct slow_path *s)
+{
+	uint8_t *fine;
+
+	if (!t->e.full)
+		store_le32(s->missed, (uint32_t)(t->e.out - t->jit->code.write));
+	fine = emit_jcc(&t->e, (t->segmented ? compare_with_limit(t) : compare_canonical(t)) ^ 1);
+	move_stack(t, GUEST_RSP, -s->moved);
+	s->from[s->froms++] = emit_jmp(&t->e);
+	emit_land(&t->e, fine);
+	emit_jmp_to(&t->e, t->jit->leave_rip);
+}
+
+/* T1: the target. The block that was there last, if its page is what it was: pages.c. */
+void indirect_emit_thunks(struct jit *jit, struct emitter *e)
+{
+	uint8_t *miss[3];
+
+	jit->jump_other = emit_here(e);
+	emit_store(e, 8, GS(jit_scratch), T1);
+	emit_imul(e, 4, T0, T1, (int32_t)JUMP_FACTOR);
+	emit_shift(e, SHIFT_SHR, 4, T0, 32 - JUMP_BITS - 3);
+	emit_alu_imm(e, ALU_AND, 4, T0, ~7);
+	emit_alu(e, ALU_ADD, 8, T0, GS(jit_jump));
+	emit_load(e, 8, T0, at_register(T0, 0));
+	emit_alu(e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jit_block, rip)));
+	miss[0] = emit_jcc(e, CC_NE);
+	emit_load(e, 8, T1, at_register(T0, offsetof(struct jit_block, half)));
+	emit_load(e, 8, T1, gs_plus(GS(jit_key), T1));
+	emit_alu(e, ALU_XOR, 8, T1, at_register(T0, offsetof(struct jit_block, key)));
+	emit_shift(e, SHIFT_SHL, 8, T1, 64 - JIT_KEY_MODE_BITS);
+	miss[1] = emit_jcc(e, CC_NE);
+	emit_load(e, 8, T1, at_register(T0, offsetof(struct jit_block, half)));
+	emit_load(e, 8, T1, gs_plus(GS(jit_pages), T1));
+	emit_alu(e, ALU_ADD, 8, T1, at_register(T0, offsetof(struct jit_block, slot)));
+	emit_load(e, 8, T1, at_register(T1, 0));
+	emit_alu(e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jit_block, identity)));
+	miss[2] = emit_jcc(e, CC_NE);
+	emit_load(e, 8, T1, at_register(T0, offsetof(struct jit_block, half)));
+	emit_load(e, 8, T1, gs_plus(GS(jit_key), T1));
+	emit_store(e, 8, at_register(T0, offsetof(struct jit_block, key)), T1);
+	emit_load(e, 8, T0, at_register(T0, offsetof(struct jit_block, arrival)));
+	emit_mem(e, zero_extended_word, T1, GS(jit_scratch));
+	emit_store(e, 8, target_slot(T1), T0);
+	emit_load(e, 8, T1, GS(jit_scratch));
+	emit_jmp_reg(e, T0);
+	for (unsigned n = 0; n < ARRAY_LEN(miss); n++)
+		emit_land(e, miss[n]);
+	emit_load(e, 8, T1, GS(jit_scratch));
+	jit->jump_missed = emit_here(e);
+	emit_store(e, 8, GS(jit_missed), T1);
+	emit_mov_imm(e, T0, (uintptr_t)jit->code.run);
+	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0x8b, .size = 4 }, T1, GS(jit_on_miss));
+	emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x03, .size = 8 }, T0, T1);
+	emit_load(e, 8, T1, GS(jit_missed));
+	emit_jmp_reg(e, T0);
+}
+
+/* The run loop. */
+static void compare_with_rip(struct emitter *e, uint64_t rip)
+{
+	if ((int64_t)rip == (int32_t)rip) {
+		emit_alu_imm(e, ALU_CMP, 8, T1, (int32_t)rip);
+	} else {
+		emit_mov_imm(e, T0, rip);
+		emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x3b, .size = 8 }, T1, T0);
+	}
+}
+
+/* Falls through if the jump was meant for this block. */
+static void emit_look(struct emitter *e, const struct vcpu *c, const struct jit_block *block)
+{
+	compare_with_rip(e, block->rip);
+	emit_jcc_to(e, CC_NE, c->jit->jump_other);
+	emit_load(e, 8, T0, block->half ? GS(jit_key[1]) : GS(jit_key[0]));
+	emit_alu(e, ALU_CMP, 8, T0, pointer_operand(e, c, &block->key, T1));
+	emit_jcc_to(e, CC_NE, c->jit->jump_other);
+}
+
+void emit_arrival(struct emitter *e, const struct vcpu *c, struct jit_block *block)
+{
+	if (c->jit_missed != block->rip)
+		return;
+	block->arrival = emit_here(e);
+	emit_look(e, c, block);
+}
+
+/* Of a block that was translated without; if there is room. */
+static void add_arrival(struct vcpu *c, struct jit_block *block)
+{
+	struct jit *jit = c->jit;
+	uint8_t *out = jit->code.write + jit->used;
+	struct emitter e = { .out = out,
+			     .begin = out,
+			     .end = out + ARRIVAL_BYTES,
+			     .run_delta = jit->code.run - jit->code.write };
+
+	if (jit->used + ARRIVAL_BYTES > COLD_AT)
+		return;
+	emit_look(&e, c, block);
+	emit_jmp_to(&e, block->entry_any);
+	if (e.full)
+		return;
+	jit->used = ALIGN_UP((size_t)(e.out - jit->code.write), 16);
+	block->arrival = out + e.run_delta;
+}
+
+void target_arrived(struct vcpu *c, struct jit_block *block)
+{
+	struct jit *jit = c->jit;
+
+	jit->jump[jump_index(block->rip)] = block;
+	if (block->arrival == jit->jump_missed && c->jit_missed == block->rip)
+		add_arrival(c, block);
+	/* Never that of another block at this RIP, which may be of no use any more. */
+	c->jit_target[(uint16_t)block->rip] =
+		block->arrival == jit->jump_missed ? jit->jump_other : block->arrival;
+}
+
+bool target_is_good(const struct vcpu *c, const struct jit_block *b)
+{
+	const uint8_t *pages = (const uint8_t *)c->jit_pages[b->half / 8];
+
+	return b->rip == c->rip && b->mode == jit_mode(c) &&
+	       (b->key == c->jit_key[b->half / 8] ||
+		load_le64(pages + b->slot) == (uintptr_t)b->identity);
+}
+
+void targets_forget(struct vcpu *c)
+{
+	struct jit *jit = c->jit;
+
+	jit->nowhere = (struct jit_block){ .rip = NOWHERE, .mode = (uint32_t)NOWHERE_MODE };
+	c->jit_missed = NOWHERE;
+	for (unsigned n = 0; n < JUMP_ENTRIES; n++)
+		jit->jump[n] = &jit->nowhere;
+	for (unsigned n = 0; n < JIT_TARGETS; n++)
+		c->jit_target[n] = jit->jump_other;
+}
