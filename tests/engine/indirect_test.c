@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Indirect jumps of translated code (engine/jit/indirect.c): who comes where, when targets share the
- * low bits of their addresses, when their code or their page is another than last time, and when there
- * can be no code at all. Guests in ring 0 on the software engine, which translates at once.
+ * low bits of their addresses, when their code or their page is another than last time, when returns are
+ * not remembered, and when there can be no code at all. Guests in ring 0 on the software engine, which translates at once.
  */
 #include "machine.h"
 
@@ -112,6 +112,17 @@ static void code_may_be_rewritten(void **state)
 	for (unsigned n = 1; n <= 1000; n++)
 		sum += n & 63;
 	expect(start(rewrite_code, rewrite_code_end), sum);
+}
+
+/* More calls than the host's stack remembers, of which the outermost go back by the table. */
+GUEST(recursion_code, ".code64",
+      "xorl %eax, %eax\n movl $50, %ebx\n"
+      "1: movl $1500, %ecx\n call 2f\n decl %ebx\n jnz 1b\n outl %eax, $0xf4\n hlt\n"
+      "2: decl %ecx\n jz 3f\n call 2b\n 3: incl %eax\n ret");
+
+static void calls_may_be_deep(void **state)
+{
+	expect(start(recursion_code, recursion_code_end), 50 * 1500);
 }
 
 /* Targets that are none: after some that are, by the same jump. */
@@ -227,6 +238,7 @@ int main(void)
 		cmocka_unit_test(pages_may_be_remapped),
 		cmocka_unit_test(spaces_have_their_own),
 		cmocka_unit_test(code_may_be_rewritten),
+		cmocka_unit_test(calls_may_be_deep),
 		cmocka_unit_test(there_may_be_no_code),
 		cmocka_unit_test(there_may_be_no_page),
 	};

@@ -151,13 +151,12 @@ void exits_emit(struct translator *t)
 void remember_return(struct translator *t, uint64_t back)
 {
 	enum vector_level vectors = t->vectors;
-	uint8_t *room, *call;
+	uint8_t *call;
 
 	clobber_flags(t);
 	emit_alu(&t->e, ALU_CMP, 8, H_RSP, GS(jit_returns_end));
-	room = emit_jcc(&t->e, CC_A);
-	emit_load(&t->e, 8, H_RSP, GS(jit_returns));
-	emit_land(&t->e, room);
+	emit_mem(&t->e, (struct encoding){ .map = 0x0f, .opcode = 0x40 | CC_BE, .size = 8 }, H_RSP,
+		 GS(jit_returns)); /* no room: from the start */
 	emit_mov_imm(&t->e, T0, back);
 	emit_push_reg(&t->e, T0);
 	call = emit_call_forward(&t->e);
