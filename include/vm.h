@@ -42,6 +42,7 @@ struct vm_event {
 			const void *bytes;
 			size_t size;
 			unsigned insns;
+			uint8_t is_windowed; /* a translation for the window (ADR 0008) */
 		} code;
 		/* Faults, traps, INT instructions ("fault", "trap", "software", "interrupt", "nmi" is
 		 * the event's name; "triple fault": what could not be delivered). */

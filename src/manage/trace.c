@@ -75,8 +75,8 @@ static void print_name(char *to, size_t size, const struct vm_event *e)
 	if (e->name)
 		snprintf(to, size, "kelvin: %s", e->name);
 	else
-		snprintf(to, size, "guest 0x%llx cpl%u (%u insns)", (unsigned long long)e->rip,
-			 e->cpl, e->code.insns);
+		snprintf(to, size, "guest 0x%llx cpl%u (%u insns%s)", (unsigned long long)e->rip,
+			 e->cpl, e->code.insns, e->code.is_windowed ? ", window" : "");
 }
 
 static void print_code(struct report *report, const struct vm_event *e)

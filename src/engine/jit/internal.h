@@ -2,9 +2,9 @@
 /*
  * Inside the translator.
  *
- * Host registers: RAX RCX RDX RBX RBP RSI RDI R8-R12 hold the guest's of the same name, R13 the
- * guest's RSP. R14 and R15 are ours; the guest's R13-R15 stay in vcpu.gpr. RSP is the host's stack,
- * GS the vCPU.
+ * Host registers: RAX RCX RDX RBX RBP RSI RDI R8 R12 hold the guest's of the same name, R9-R11 the
+ * guest's R13-R15, R13 the guest's RSP. R14 and R15 are ours; the guest's R9-R11 stay in vcpu.gpr. RSP
+ * is the host's stack, GS the vCPU.
  */
 #ifndef JIT_INTERNAL_H
 #define JIT_INTERNAL_H

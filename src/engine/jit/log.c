@@ -20,7 +20,8 @@ static void log_part(const struct vcpu *c, const struct jit_source *source, cons
 				       .code = { .address = (uintptr_t)runs_at(c, e->begin),
 						 .bytes = e->begin,
 						 .size = (size_t)(e->out - e->begin),
-						 .insns = insns } });
+						 .insns = insns,
+						 .is_windowed = !!(source->mode & JIT_WINDOWED) } });
 }
 
 void jit_log_block(const struct vcpu *c, const struct jit_source *source, const struct emitter *hot,
