@@ -33,8 +33,9 @@ int port_show(uint64_t address, void *pages, size_t bytes, bool writable);
 int port_make_readonly(uint64_t address, size_t bytes);
 int port_hide(uint64_t address, size_t bytes);
 void port_must_hide(uint64_t address, size_t bytes); /* all that was reserved: it frees resources */
-/* As port_alloc_pages(bytes), but behind those there are more to be read: zeros. Freed whole. */
-void *port_alloc_with_zeros(size_t bytes, size_t zeros);
+/* As port_alloc_pages(bytes), and behind those as much is reserved; zeros where port_make_readonly() is
+ * used there. Freed whole. */
+void *port_alloc_with_room(size_t bytes, size_t room);
 
 /* An access of the calling thread's to an address where there is nothing, or not that. */
 struct port_fault {

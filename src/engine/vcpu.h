@@ -312,8 +312,8 @@ struct vcpu {
 	uint64_t window_root;
 	bool window_is_stale;               /* its translations were flushed */
 	bool windowed;                      /* and so translated code uses them now */
-	uint64_t window_wanted, window_page; /* an address it may not use, a place in our process where
-					      * nothing was; 0: none */
+	uint64_t window_page;               /* a place in our process where nothing was; 0: none */
+	uint64_t window_stack;              /* where RSP was found good: by WINDOW_GRANULE_SHIFT */
 	uint64_t large_pages[2][64], huge_pages[2]; /* Bloom bits of 2M and 1G pages in the TLB, of
 						     * each half of the addresses: mmu/tlb.c */
 	/* Shortcuts to decoded code are good in the epoch they were made in: [1] is for the upper
@@ -334,7 +334,7 @@ struct vcpu {
 
 	/* The translator's, see jit/internal.h. */
 	struct jit *jit;             /* NULL: interpreter only */
-	uint64_t jit_flags, jit_scratch;
+	uint64_t jit_flags, jit_scratch, jit_looked_up;
 	/* Indirect jumps, see jit/indirect.c: where they go, by the low bits of their target; where that
 	 * is looked up; the last target that was not found, and what to do then, as an offset of code. */
 	const uint8_t *jit_target[JIT_TARGETS];

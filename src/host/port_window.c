@@ -14,15 +14,15 @@
 
 enum { ALONE = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ERROR_WRITE = 2, TRAP_PAGE_FAULT = 14 };
 
-void *port_alloc_with_zeros(size_t bytes, size_t zeros)
+void *port_alloc_with_room(size_t bytes, size_t room)
 {
-	uint8_t *memory = mmap(NULL, bytes + zeros, PROT_READ, ALONE, -1, 0);
+	uint8_t *memory = mmap(NULL, bytes + room, PROT_NONE, ALONE, -1, 0);
 
 	if (memory == MAP_FAILED)
 		return NULL;
 	if (!mprotect(memory, bytes, PROT_READ | PROT_WRITE))
 		return memory;
-	munmap(memory, bytes + zeros);
+	munmap(memory, bytes + room);
 	return NULL;
 }
 

@@ -210,20 +210,25 @@ static void faults_lead_elsewhere_or_go_away(void **state)
 	munmap(caught.page, AREA);
 }
 
-static void zeros_follow_what_was_allocated(void **state)
+static void room_follows_what_was_allocated(void **state)
 {
 	enum { BYTES = 3 * PAGE };
-	const size_t zeros = 1ull << 32;
-	uint8_t *memory = port_alloc_with_zeros(BYTES, zeros), value;
+	const size_t room = 1ull << 32;
+	uint8_t *memory = port_alloc_with_room(BYTES, room), value;
+	uint64_t last = (uintptr_t)memory + BYTES + room - PAGE;
 
 	reserve();
 	assert_non_null(memory);
 	memset(memory, 1, BYTES);
-	assert_int_equal(memory[BYTES], 0);
-	assert_true(get((uintptr_t)memory + BYTES + zeros - 1, &value));
+	assert_false(get((uintptr_t)memory + BYTES, &value));
+	assert_int_equal(port_make_readonly(last, PAGE), 0);
+	assert_false(get(last - 1, &value));
+	assert_true(get(last + PAGE - 1, &value));
 	assert_int_equal(value, 0);
-	assert_false(put((uintptr_t)memory + BYTES, 1));
-	port_free_pages(memory, BYTES + zeros);
+	assert_false(put(last, 1));
+	port_must_hide(last, PAGE);
+	assert_false(get(last, &value));
+	port_free_pages(memory, BYTES + room);
 	port_unreserve(AREA_AT, AREA);
 }
 
@@ -235,7 +240,7 @@ int main(void)
 		cmocka_unit_test(pages_may_be_shown_to_be_read),
 		cmocka_unit_test(what_cannot_be_shown_leaves_no_hole),
 		cmocka_unit_test(faults_lead_elsewhere_or_go_away),
-		cmocka_unit_test(zeros_follow_what_was_allocated),
+		cmocka_unit_test(room_follows_what_was_allocated),
 	};
 
 	if (port_fault_init())

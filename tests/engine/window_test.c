@@ -25,7 +25,7 @@ enum {
 	PAGE = 0x210000,                 /* what most tests use; as physical address it holds 1 */
 	OTHER = 0x230000,                /* this holds 2 */
 	USER_STACK = 0x260000,
-	GRANULE = 1 << 26, /* a few of the window's */
+	GRANULE = 1 << 28, /* of the window's */
 	SECOND_SLOT = 0x800000,
 	PORT_FAULT = 0xe0,
 	PORT = 0xf4,
@@ -437,13 +437,13 @@ static void vectors_and_x87_go_across_pages(void **state)
 
 /* The page before the granule and its first one are neighbours. */
 GUEST(stack_code, ".code64",
-      "movq $0x4000010, %rsp\n movq $0x4000000, %rbx\n movl $9, %eax\n"
+      "movq $0x10000010, %rsp\n movq $0x10000000, %rbx\n movl $9, %eax\n"
       "pushq %rax\n pushq $10\n pushq (%rsp)\n pushq 8(%rbx)\n popq 0x20(%rbx)\n popq %rcx\n"
       "leaq 2f(%rip), %rdx\n movq %rdx, 0x28(%rbx)\n callq *0x28(%rbx)\n"
       "popq %rsi\n popq %rdi\n addl %ecx, %eax\n addl %esi, %eax\n addl %edi, %eax\n"
       "addl 0x20(%rbx), %eax\n out %eax, $0xf4\n"
       "movl $1000, %ebp\n movq %rbx, %rsp\n 1: pushq %rbp\n decl %ebp\n jnz 1b\n"
-      "movq 0x3ffffe8, %rax\n out %eax, $0xf4\n hlt\n"
+      "movq 0xfffffe8, %rax\n out %eax, $0xf4\n hlt\n"
       "2: enter $16, $0\n leave\n ret");
 
 static void stacks_may_cross_granules(void **state)
@@ -460,7 +460,7 @@ static void stacks_may_cross_granules(void **state)
 /* Ways to go where the host has something, by and by. Nothing is accessed on the way. */
 #define DRIFT(name, move, back)                                                                  \
 	GUEST(name, ".code64",                                                                   \
-	      "movl $6000, %ecx\n movq %rsp, %rbx\n pushq %rbx\n popq %rbx\n movl 8(%rbx), %eax\n" \
+	      "movl $24000, %ecx\n movq %rsp, %rbx\n pushq %rbx\n popq %rbx\n movl 8(%rbx), %eax\n" \
 	      "1: " move "\n decl %ecx\n jnz 1b\n" back "\n out %eax, $0xf4")
 
 DRIFT(drift_add, "addq $0x7000, %rsp", "movl (%rsp), %eax");
@@ -481,7 +481,7 @@ DRIFT(drift_segment, "leaq 0x7000(%rbx), %rbx\n movl %fs:0, %eax\n movl %gs:4, %
 DRIFT(drift_segment_2, "leaq 0x7000(%rbx), %rbx", "movl %gs:8, %eax\n wrgsbase %rbx\n movl %gs:8, %eax");
 
 DRIFT(drift_push, "addq $0x7000, %rbx", "pushq (%rbx)");
-DRIFT(drift_small, "addq $0x7000, %rbx", "movabs $0x8001000, %rax\n movq $0x85, %r11\n movl (%rax, %r11), %eax");
+DRIFT(drift_small, "addq $0x7000, %rbx", "movabs $0x20001000, %rax\n movq $0x85, %r11\n movl (%rax, %r11), %eax");
 
 enum { BAIT_AT = 2 * GRANULE };
 

@@ -80,9 +80,10 @@ struct page_identity {
 	struct page_identity *chain;
 };
 
-/* In code that uses the window: offsets in the cache, ascending. */
+/* In code that uses the window: offsets in the cache, ascending. Where to go on after a fault there:
+ * window_fault(). */
 struct fault_range {
-	uint32_t from, to, slow;
+	uint32_t from, to, slow, closed;
 };
 
 struct jit {
@@ -144,6 +145,7 @@ struct translator {
 	bool segmented;
 	uint32_t code_base;
 	bool flags_in_host, flags_in_memory;
+	const uint8_t *flags_saved_at; /* where they last got to memory */
 	uint16_t live_after; /* status flags somebody will read after the current instruction */
 	uint16_t live_before;
 	enum vector_level vectors; /* certainly in the host's here */
@@ -213,15 +215,10 @@ struct slow_path {
 	bool flags_to_host; /* the fast path continues with flags in EFLAGS */
 	enum vector_level vectors; /* and with these there */
 	uint64_t rip_behind;
-	/* window.c: looks that may fail, of what was in a host register, or of a constant (-1). */
-	struct window_check {
-		uint8_t *from;
-		int host;
-		uint64_t constant;
-	} check[2];
-	unsigned checks;
-	bool may_fault, flags_only_in_host;
-	const uint8_t *begin, *end; /* of the instruction's code, if so */
+	/* window.c: accesses may fault, and looks; with flags in EFLAGS alone then, up to `split` (NULL: all
+	 * of them). The instruction's code. */
+	bool may_fault, may_be_closed, flags_only_in_host;
+	const uint8_t *begin, *split, *end;
 	/* An indirect jump: where it says what to do if its target is not known. */
 	uint8_t *missed;
 	int32_t moved; /* RSP */
@@ -284,8 +281,7 @@ void window_behind(struct translator *t, bool interpreted); /* each instruction 
 bool window_takes(const struct translator *t, const struct insn *i);
 struct host_memory window_operand(struct translator *t, const struct insn *i);
 struct host_memory window_operand_of_stack(struct translator *t, int32_t offset);
-void window_emit_checks(struct translator *t, const struct slow_path *s);
-void window_emit_fault(struct translator *t, const struct slow_path *s);
+void window_emit_faults(struct translator *t, const struct slow_path *s);
 
 /* translate.c */
 void call_single(struct translator *t, struct jit_single *single); /* T1 */

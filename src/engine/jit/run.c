@@ -347,8 +347,6 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 		fpu_collect_status(c);
 	c->x87_status_ahead = false;
 	jit_count_back(c);
-	if (c->window_wanted)
-		window_admit(c);
 }
 
 /* Whoever is in one block of a page was led to the right page: the other is there too. */

@@ -21,6 +21,7 @@ void keep_flags(struct translator *t, unsigned temp)
 	if (t->flags_in_host && !t->flags_in_memory) {
 		emit_save_status(&t->e, GS(jit_flags), temp);
 		t->flags_in_memory = true;
+		t->flags_saved_at = t->e.out;
 	}
 }
 
@@ -110,9 +111,10 @@ static void emit_slow_paths(struct translator *t)
 
 		if (s->missed)
 			emit_missed(t, s);
-		window_emit_checks(t, s);
-		if (s->may_fault)
-			window_emit_fault(t, s);
+		if (s->may_fault || s->may_be_closed)
+			window_emit_faults(t, s);
+		if (!s->single) /* a look behind an instruction */
+			continue;
 		if (s->may_fault && s->stacks) /* PUSH of memory: another access goes by the TLB */
 			faulted = emit_jmp(&t->e);
 		for (unsigned n = 0; n < s->stacks; n++) {
@@ -227,7 +229,7 @@ static void emit_leaving(struct translator *t)
 
 static bool has_slow_path(const struct slow_path *s)
 {
-	return s->froms || s->stacks || s->checks || s->may_fault || s->missed;
+	return s->froms || s->stacks || s->may_fault || s->may_be_closed || s->missed;
 }
 
 /* Of the instruction whose code begins at `start`, and ends here. */
@@ -241,6 +243,7 @@ static void add_slow_path(struct translator *t, const struct insn *i, const uint
 	s->rip_behind = insn_end(t, i);
 	s->begin = start;
 	s->end = t->e.out;
+	s->split = s->flags_only_in_host && t->flags_saved_at > start ? t->flags_saved_at : NULL;
 }
 
 /* True: it has a slow path. */
@@ -252,12 +255,12 @@ static bool translate_insn(struct translator *t, const struct insn *i)
 	enum vector_level vectors = t->vectors;
 	unsigned leaves = t->leave_at_count, groups = t->group_count;
 	struct keep keep = t->keep;
-	uint32_t good = t->window_good;
+	uint32_t good = t->window_good, constant = t->window_constant;
 	bool constants = t->window_constants;
 	uint8_t *start = t->e.out;
 
 	*s = (struct slow_path){ 0 };
-	if (t->slow_count + 1 < MAX_SLOW && i->op && is_addressable(t, i) &&
+	if (t->slow_count + 2 < MAX_SLOW && i->op && is_addressable(t, i) &&
 	    (native_vector(t, i, info) || native_insn(t, i, info))) {
 		if (!has_slow_path(s)) {
 			window_behind(t, false);
@@ -270,6 +273,7 @@ static bool translate_insn(struct translator *t, const struct insn *i)
 		return true;
 	}
 	t->e.out = start;
+	t->flags_saved_at = NULL;
 	t->flags_in_host = in_host;
 	t->flags_in_memory = in_memory;
 	t->vectors = vectors;
@@ -278,6 +282,7 @@ static bool translate_insn(struct translator *t, const struct insn *i)
 	t->keep = keep;
 	t->window_good = good;
 	t->window_constants = constants;
+	t->window_constant = constant;
 	t->window_late = t->window_stack_seen = false;
 	interpret(t, i);
 	window_behind(t, true);

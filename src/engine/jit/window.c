@@ -2,10 +2,11 @@
 /*
  * Accesses to guest memory where the guest has it: mmu/window.h.
  *
- * The address, or the register it is beside, is looked up in the vCPU's table of what may be used so;
- * a register is known to be good until it changes by more than a small constant. Who fails is done by
- * the interpreter, and the block is left: what follows builds on that register. An access to a page that
- * is not there faults: the instruction's slow path does it, and the block goes on.
+ * The address, or the register it is beside, is looked up in the vCPU's table of what may be used so,
+ * by a read that faults if it may not; a register is known to be good until it changes by more than a
+ * small constant. After such a fault the interpreter does the instruction, and the block is left: what
+ * follows builds on that register. An access to a page that is not there faults: the instruction's slow
+ * path does it, and the block goes on.
  *
  * RSP is always good: at the beginning and end of each block it is within STACK_SLACK of where pages may be
  * shown, which each access beside it proves anew; where it moves without one, or is loaded, it is looked
@@ -22,9 +23,9 @@
 /* How far a displacement may be, a register from where it was looked up, and a small number times
  * eight: together no more than WINDOW_REACH less an access. */
 enum {
-	MOST_DISP = WINDOW_REACH / 4,
+	MOST_DISP = WINDOW_REACH / 2,
 	MOST_MOVED = WINDOW_REACH / 4,
-	SMALL_BITS = 17,
+	SMALL_BITS = 18,
 	SMALL = 1 << SMALL_BITS,
 	STACK_SLACK = 1 << 20
 };
@@ -38,11 +39,6 @@ void window_begin(struct translator *t)
 	t->window_good = 1u << RSP;
 }
 
-static struct host_memory table_entry(uint32_t number)
-{
-	return (struct host_memory){ .base = -1, .index = -1, .gs = true, .disp = (int32_t)number };
-}
-
 static void emit_rorx(struct emitter *e, unsigned to, unsigned from, unsigned count)
 {
 	emit_u8(e, 0xc4);
@@ -53,46 +49,52 @@ static void emit_rorx(struct emitter *e, unsigned to, unsigned from, unsigned co
 	emit_u8(e, count);
 }
 
-static void check_entry(struct translator *t, struct host_memory entry, struct window_check check)
+static void emit_read(struct emitter *e, struct host_memory entry)
+{
+	emit_mem(e, (struct encoding){ .map = 0x0f, .opcode = 0xb6, .size = 4 }, T1, entry);
+}
+
+/* EFLAGS are not touched. T1 is overwritten. */
+static void look_up(struct emitter *e, unsigned host)
+{
+	if (host_can_run(FEATURE_BMI2)) {
+		emit_rorx(e, T1, host, WINDOW_SHIFT);
+	} else {
+		emit_store(e, 8, GS(jit_looked_up), host);
+		emit_load(e, 4, T1, at_gs(offsetof(struct vcpu, jit_looked_up) + WINDOW_SHIFT / 8));
+	}
+	emit_read(e, (struct host_memory){ .base = T1, .index = -1, .gs = true, .is_narrow = true });
+}
+
+/* What is emitted next may fault. */
+static void may_fault_here(struct translator *t)
 {
 	struct slow_path *s = &t->slow[t->slow_count];
 
+	if (!s->may_be_closed && !s->may_fault)
+		s->flags_only_in_host = t->live_before && t->flags_in_host && !t->flags_in_memory;
+}
+
+static void note_look(struct translator *t)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	may_fault_here(t);
 	/* Who takes the slow path before comes back behind this, without having passed. */
 	t->window_late |= s->froms || s->stacks || s->may_fault;
-	emit_alu_mem_imm(&t->e, ALU_CMP, 1, entry, 0);
-	check.from = emit_jcc(&t->e, CC_E);
-	s->check[s->checks++] = check;
+	s->may_be_closed = true;
 }
 
-/* T1 is overwritten. */
-static void emit_index(struct translator *t, unsigned host, struct host_memory *entry)
-{
-	if (host_can_run(FEATURE_BMI2)) {
-		emit_rorx(&t->e, T1, host, WINDOW_SHIFT);
-	} else {
-		emit_mov(&t->e, 8, T1, host);
-		emit_reg(&t->e, (struct encoding){ .map = 1, .opcode = 0xc1, .size = 8 }, 1, T1);
-		emit_u8(&t->e, WINDOW_SHIFT);
-	}
-	entry->base = T1;
-	entry->is_narrow = true;
-}
-
-/* Flags are in memory, or nobody wants them. T1 is overwritten. */
 static void check_register(struct translator *t, unsigned host)
 {
-	struct host_memory entry = table_entry(0);
-
-	emit_index(t, host, &entry);
-	check_entry(t, entry, (struct window_check){ .host = (int)host });
+	note_look(t);
+	look_up(&t->e, host);
 }
 
 static void note(struct translator *t)
 {
-	struct slow_path *s = &t->slow[t->slow_count];
-
-	s->may_fault = true;
-	s->flags_only_in_host = t->live_before && t->flags_in_host && !t->flags_in_memory;
+	may_fault_here(t);
+	t->slow[t->slow_count].may_fault = true;
 }
 
 static struct host_memory at_place(const struct translator *t, unsigned host, int32_t disp)
@@ -111,8 +113,6 @@ static struct host_memory in_segment(struct translator *t, const struct insn *i)
 	unsigned bit = 16 + (i->seg == GS);
 	bool good = is_good(t, bit);
 
-	if (!good)
-		clobber_flags(t);
 	emit_load(&t->e, 8, T0, segment_field(i->seg, offsetof(struct segment, base)));
 	if (!good)
 		check_register(t, T0);
@@ -126,8 +126,6 @@ static struct host_memory beside_register(struct translator *t, unsigned base, i
 	int host = host_of(base);
 	bool good = is_good(t, base);
 
-	if (!good)
-		clobber_flags(t);
 	if (host < 0) {
 		emit_load(&t->e, 8, T0, gpr_slot(base));
 		host = T0;
@@ -162,12 +160,12 @@ static struct host_memory with_index(struct host_memory m, unsigned index, unsig
 /* Without registers. */
 static struct host_memory at_constant(struct translator *t, uint64_t address)
 {
-	uint32_t number = (uint32_t)(address >> WINDOW_SHIFT);
+	uint32_t number = (uint32_t)(address >> WINDOW_GRANULE_SHIFT);
 
 	if (!t->window_constants || t->window_constant != number) {
-		clobber_flags(t);
-		check_entry(t, table_entry(number),
-			    (struct window_check){ .host = -1, .constant = address });
+		note_look(t);
+		emit_read(&t->e, (struct host_memory){ .base = -1, .index = -1, .gs = true,
+						       .disp = (int32_t)(address >> WINDOW_SHIFT) });
 		t->window_constants = true;
 		t->window_constant = number;
 	}
@@ -220,7 +218,8 @@ struct host_memory window_operand(struct translator *t, const struct insn *i)
 				  i->scale);
 	if (is_near && is_small_index(t, i->base) && !i->scale)
 		return with_index(beside_register(t, i->index, (int32_t)i->disp), i->base, 0);
-	clobber_flags(t);
+	if (has_base)
+		clobber_flags(t);
 	guest_address(t, i, T0);
 	check_register(t, T0);
 	note(t);
@@ -350,17 +349,17 @@ static bool stack_moves(const struct translator *t, const struct insn *i,
 	return !(gprs_written(i, info) >> RSP & 1) || rsp_moves(t, i, info, by);
 }
 
+/* Behind the instruction. */
 static void look_up_stack(struct translator *t, const struct insn *i)
 {
-	struct host_memory entry = table_entry(0);
-	uint16_t live = t->live_before;
+	struct slow_path *s = &t->slow[t->slow_count++];
 
-	t->live_before = t->live_after;
-	clobber_flags(t);
-	t->live_before = live;
-	emit_index(t, GUEST_RSP, &entry);
-	emit_alu_mem_imm(&t->e, ALU_CMP, 1, entry, 0);
-	leave_for(t, CC_E, insn_end(t, i));
+	*s = (struct slow_path){ .begin = t->e.out, .rip_behind = insn_end(t, i), .may_be_closed = true,
+				 .flags_only_in_host = t->live_after && t->flags_in_host &&
+						       !t->flags_in_memory,
+				 .x87_rip = t->x87_rip };
+	look_up(&t->e, GUEST_RSP);
+	s->end = t->e.out;
 }
 
 static void stack_behind(struct translator *t, const struct insn *i, const struct op_info *info,
@@ -408,43 +407,58 @@ void window_behind(struct translator *t, bool interpreted)
 	stack_behind(t, i, info, interpreted);
 }
 
-/* Out of line: an address that may not be used. The interpreter takes over. */
-void window_emit_checks(struct translator *t, const struct slow_path *s)
+static uint32_t offset_now(const struct translator *t)
 {
-	for (unsigned n = 0; n < s->checks; n++) {
-		const struct window_check *check = &s->check[n];
-
-		emit_land(&t->e, check->from);
-		if (check->host < 0)
-			emit_mov_imm(&t->e, T1, check->constant);
-		emit_store(&t->e, 8, GS(window_wanted),
-			   check->host < 0 ? T1 : (unsigned)check->host);
-		x87_store_rip(t, s->x87_rip);
-		call_single(t, s->single);
-		emit_mov_imm(&t->e, T1, s->rip_behind);
-		emit_jmp_to(&t->e, t->jit->leave_rip);
-	}
+	return (uint32_t)(t->e.out - t->jit->code.write);
 }
 
-/* Faults in the instruction's code go on here, which is where its slow path begins. */
-void window_emit_fault(struct translator *t, const struct slow_path *s)
+static void add_range(struct translator *t, const uint8_t *begin, const uint8_t *end, uint32_t slow,
+		      uint32_t closed)
 {
 	struct jit *jit = t->jit;
-	struct fault_range *f = &jit->faults[jit->fault_count];
 
 	if (jit->fault_count == MAX_FAULTS) {
 		t->e.full = true;
 		return;
 	}
-	*f = (struct fault_range){ .from = (uint32_t)(s->begin - jit->code.write),
-				   .to = (uint32_t)(s->end - jit->code.write),
-				   .slow = (uint32_t)(t->e.out - jit->code.write) };
-	jit->fault_count++;
-	if (s->flags_only_in_host)
-		emit_save_status(&t->e, GS(jit_flags), T0);
+	jit->faults[jit->fault_count++] =
+		(struct fault_range){ .from = (uint32_t)(begin - jit->code.write),
+				      .to = (uint32_t)(end - jit->code.write),
+				      .slow = slow, .closed = closed };
 }
 
-static const uint8_t *slow_path_of(const struct jit *jit, uint32_t offset)
+/*
+ * Out of line: where faults in the instruction's code lead, which is to its slow path behind this if a
+ * page was not there. If an address may not be used the interpreter takes over.
+ */
+void window_emit_faults(struct translator *t, const struct slow_path *s)
+{
+	uint32_t closed = 0, closed_in_memory = 0, slow = 0, slow_in_memory;
+
+	if (s->may_be_closed) {
+		if (s->flags_only_in_host) {
+			closed = offset_now(t);
+			emit_save_status(&t->e, GS(jit_flags), T0);
+		}
+		closed_in_memory = offset_now(t);
+		x87_store_rip(t, s->x87_rip);
+		if (s->single)
+			call_single(t, s->single);
+		emit_mov_imm(&t->e, T1, s->rip_behind);
+		emit_jmp_to(&t->e, t->jit->leave_rip);
+	}
+	if (s->flags_only_in_host) {
+		slow = offset_now(t);
+		emit_save_status(&t->e, GS(jit_flags), T0);
+	}
+	slow_in_memory = offset_now(t);
+	if (s->flags_only_in_host)
+		add_range(t, s->begin, s->split ? s->split : s->end, slow, closed);
+	if (!s->flags_only_in_host || s->split)
+		add_range(t, s->split ? s->split : s->begin, s->end, slow_in_memory, closed_in_memory);
+}
+
+static const struct fault_range *range_of(const struct jit *jit, uint32_t offset)
 {
 	unsigned low = 0, high = jit->fault_count;
 
@@ -457,7 +471,7 @@ static const uint8_t *slow_path_of(const struct jit *jit, uint32_t offset)
 		else if (offset >= f->to)
 			low = middle + 1;
 		else
-			return jit->code.run + f->slow;
+			return f;
 	}
 	return NULL;
 }
@@ -465,13 +479,21 @@ static const uint8_t *slow_path_of(const struct jit *jit, uint32_t offset)
 const uint8_t *jit_fault(void *context, const struct port_fault *fault)
 {
 	struct vcpu *c = context;
-	const uint8_t *slow;
-	size_t offset = (size_t)(fault->pc - c->jit->code.run);
+	const struct jit *jit = c->jit;
+	const struct fault_range *f;
+	size_t offset = (size_t)(fault->pc - jit->code.run);
 
-	if (!c->windowed || offset >= c->jit->used)
+	if (!c->windowed || offset >= jit->used)
 		return NULL;
-	slow = slow_path_of(c->jit, (uint32_t)offset);
-	if (!slow)
+	f = range_of(jit, (uint32_t)offset);
+	if (!f)
 		return NULL;
-	return window_fault(c, fault) ? fault->pc : slow;
+	switch (window_fault(c, fault)) {
+	case WINDOW_OPENED:
+		return fault->pc;
+	case WINDOW_MISSED:
+		return jit->code.run + f->slow;
+	default:
+		return f->closed ? jit->code.run + f->closed : NULL;
+	}
 }

@@ -19,12 +19,12 @@
 #include <errno.h>
 
 enum {
-	GRANULE = 1 << WINDOW_SHIFT,
+	GRANULE = 1 << WINDOW_GRANULE_SHIFT,
 	FIRST_BYTE = 64 << 10, /* mmap_min_addr: nobody has anything below */
 	PAGES = 1 << 16,
 	BUCKETS = 1 << 14,
 	MAPPINGS = 12000,
-	GRANULES = 512,
+	GRANULES = 128,
 	RUN = 64,
 	TICK_US = 1000,     /* interrupts closer to each other count as one */
 	PATIENCE = 4,       /* ticks before an address space gets the window */
@@ -36,6 +36,11 @@ enum {
 	KEEP_MS = 50,       /* without its owner, when other vCPUs find places taken */
 	BACK_OFF = 200,     /* ticks until it may try again */
 };
+
+#define LAST_BYTE ((1ull << 47) - PAGE_BYTES - 1) /* nor above */
+
+/* Parts of a granule: its ends are what accesses beside addresses in its neighbours reach. */
+enum { BEGINNING = 1, MIDDLE = 2, END = 4, WHOLE = 7 };
 
 /* Places are addresses in our process: the guest's plus window_shift(). */
 struct shown_page {
@@ -53,26 +58,26 @@ struct window {
 	uint64_t owner_at;        /* TSC of the last one */
 	uint32_t refusals;        /* vm.window_refusals then */
 	uint32_t faults;
+	/* Granules are the guest's addresses by WINDOW_GRANULE_SHIFT; those admitted are in the table. */
 	unsigned granules;
 	struct granule {
-		uint32_t number;
-		bool is_ours, has_pages;
+		int32_t number;
+		uint8_t ours, others; /* parts that are reserved, and that somebody else has */
+		bool is_admitted, has_pages;
 	} granule[GRANULES];
-	unsigned admissions;
-	uint32_t admitted[GRANULES];                  /* in the table */
 	uint32_t by_place[BUCKETS], by_host[BUCKETS]; /* + 1 */
 	struct shown_page page[PAGES];
 };
 
-enum { TABLE_BYTES = WINDOW_GRANULES };
-#define TABLE_ZEROS ((1ull << 32) - TABLE_BYTES)
+enum { TABLE_PAGE = PAGE_BYTES }; /* of a granule */
+#define TABLE_BYTES ((size_t)1 << WINDOW_TABLE_BITS)
 
 struct vcpu *window_alloc_vcpu(const struct vm *vm)
 {
 	struct vcpu *c = NULL;
 
 	if (vm->window)
-		c = port_alloc_with_zeros(VCPU_BYTES + TABLE_BYTES, TABLE_ZEROS);
+		c = port_alloc_with_room(VCPU_BYTES, TABLE_BYTES);
 	if (!c)
 		return port_alloc_pages(VCPU_BYTES);
 	c->has_window_table = true;
@@ -81,7 +86,7 @@ struct vcpu *window_alloc_vcpu(const struct vm *vm)
 
 void window_free_vcpu(struct vcpu *c)
 {
-	port_free_pages(c, VCPU_BYTES + (c->has_window_table ? TABLE_BYTES + TABLE_ZEROS : 0));
+	port_free_pages(c, VCPU_BYTES + (c->has_window_table ? TABLE_BYTES : 0));
 }
 
 int window_init(struct vcpu *c)
@@ -149,6 +154,12 @@ static void pages_forget_all(struct window *w)
 	w->used = w->free = w->mappings = 0;
 }
 
+/* Of what is shown there. */
+static int32_t granule_number(const struct vcpu *c, uint64_t place)
+{
+	return (int32_t)((place - window_shift(c)) >> WINDOW_GRANULE_SHIFT);
+}
+
 /* A process may have some 65000 mappings, of all vCPUs and its own. */
 static bool has_room(const struct vcpu *c)
 {
@@ -159,17 +170,7 @@ static bool has_room(const struct vcpu *c)
 }
 
 /* Granules. */
-static uint64_t granule_start(uint32_t number)
-{
-	return number ? (uint64_t)number << WINDOW_SHIFT : FIRST_BYTE;
-}
-
-static size_t granule_bytes(uint32_t number)
-{
-	return (size_t)((uint64_t)(number + 1) * GRANULE - granule_start(number));
-}
-
-static struct granule *granule_find(struct window *w, uint32_t number)
+static struct granule *granule_find(struct window *w, int32_t number)
 {
 	for (unsigned n = 0; n < w->granules; n++)
 		if (w->granule[n].number == number)
@@ -177,7 +178,26 @@ static struct granule *granule_find(struct window *w, uint32_t number)
 	return NULL;
 }
 
-static bool granule_reserve(struct vcpu *c, uint32_t number)
+struct range {
+	uint64_t start, end;
+};
+
+/* Where a part of it is. Nobody has anything at those that are empty. */
+static struct range range_of(const struct vcpu *c, int32_t number, unsigned part)
+{
+	int64_t start = (int64_t)number * GRANULE + (int64_t)window_shift(c), end = start + GRANULE;
+
+	if (part == BEGINNING)
+		end = start + WINDOW_REACH;
+	else if (part == END)
+		start = end - WINDOW_REACH;
+	else if (part == MIDDLE)
+		start += WINDOW_REACH, end -= WINDOW_REACH;
+	return (struct range){ (uint64_t)MAX(start, (int64_t)FIRST_BYTE),
+			       (uint64_t)MIN(end, (int64_t)LAST_BYTE + 1) };
+}
+
+static bool granule_reserve(struct vcpu *c, int32_t number, unsigned parts)
 {
 	struct window *w = c->window;
 	struct granule *g = granule_find(w, number);
@@ -187,22 +207,50 @@ static bool granule_reserve(struct vcpu *c, uint32_t number)
 			return false;
 		g = &w->granule[w->granules++];
 		*g = (struct granule){ .number = number };
-		g->is_ours = !port_reserve(granule_start(number), granule_bytes(number));
-		if (!g->is_ours)
-			__atomic_add_fetch(&c->vm->window_refusals, 1, __ATOMIC_RELAXED);
 	}
-	return g->is_ours;
+	for (unsigned part = BEGINNING; part <= END; part <<= 1) {
+		struct range r = range_of(c, number, part);
+
+		if (!(parts & ~(g->ours | g->others) & part))
+			continue;
+		if (r.start >= r.end || !port_reserve(r.start, r.end - r.start)) {
+			g->ours |= part;
+		} else {
+			g->others |= part;
+			__atomic_add_fetch(&c->vm->window_refusals, 1, __ATOMIC_RELAXED);
+		}
+	}
+	return (g->ours & parts) == parts;
 }
 
-static void hide_all(struct window *w)
+static void granule_release(struct vcpu *c, const struct granule *g)
 {
+	for (unsigned part = BEGINNING; part <= END; part <<= 1) {
+		struct range r = range_of(c, g->number, part);
+
+		if (g->ours & part && r.start < r.end)
+			port_unreserve(r.start, r.end - r.start);
+	}
+}
+
+/* Where translated code looks. */
+static uint64_t table_page(const struct vcpu *c, int32_t number)
+{
+	return (uintptr_t)c + VCPU_BYTES + (uint64_t)number * TABLE_PAGE;
+}
+
+static void hide_all(struct vcpu *c)
+{
+	struct window *w = c->window;
+
 	if (!w->used)
 		return;
 	for (unsigned n = 0; n < w->granules; n++) {
 		struct granule *g = &w->granule[n];
+		struct range r = range_of(c, g->number, WHOLE);
 
 		if (g->has_pages)
-			port_must_hide(granule_start(g->number), granule_bytes(g->number));
+			port_must_hide(r.start, r.end - r.start);
 		g->has_pages = false;
 	}
 	pages_forget_all(w);
@@ -214,17 +262,15 @@ static void release(struct vcpu *c)
 	struct window *w = c->window;
 
 	for (unsigned n = 0; n < w->granules; n++) {
-		struct granule *g = &w->granule[n];
-
-		if (g->is_ours)
-			port_unreserve(granule_start(g->number), granule_bytes(g->number));
+		granule_release(c, &w->granule[n]);
+		if (w->granule[n].is_admitted)
+			port_must_hide(table_page(c, w->granule[n].number), TABLE_PAGE);
 	}
-	for (unsigned n = 0; n < w->admissions; n++)
-		window_table(c)[w->admitted[n]] = 0;
-	w->granules = w->admissions = 0;
+	w->granules = 0;
+	c->window_stack = UINT64_MAX;
 	pages_forget_all(w);
 	c->window_space = NULL;
-	c->window_wanted = c->window_page = 0;
+	c->window_page = 0;
 	c->window_is_stale = false;
 	jit_key_update(c);
 }
@@ -238,34 +284,29 @@ void window_fini(struct vcpu *c)
 	c->window = NULL;
 }
 
+bool window_has(struct vcpu *c, uint64_t address)
+{
+	const struct granule *g = address >> 47 ? NULL :
+				  granule_find(c->window, (int32_t)(address >> WINDOW_GRANULE_SHIFT));
+
+	return g && g->is_admitted;
+}
+
 static bool admit(struct vcpu *c, uint64_t address)
 {
-	uint32_t number = (uint32_t)((address + window_shift(c)) >> WINDOW_SHIFT);
+	int32_t number = (int32_t)(address >> WINDOW_GRANULE_SHIFT);
 	struct window *w = c->window;
 
-	if (address >> 47 || number >= WINDOW_GRANULES)
-		return false;
-	if (window_table(c)[address >> WINDOW_SHIFT])
+	if (window_has(c, address))
 		return true;
-	if ((number && !granule_reserve(c, number - 1)) ||
-	    !granule_reserve(c, number) ||
-	    (number + 1 < WINDOW_GRANULES && !granule_reserve(c, number + 1)) ||
-	    w->admissions == GRANULES) {
+	if (address >> 47 || !granule_reserve(c, number - 1, END) ||
+	    !granule_reserve(c, number, WHOLE) || !granule_reserve(c, number + 1, BEGINNING) ||
+	    port_make_readonly(table_page(c, number), TABLE_PAGE)) {
 		w->faults++;
 		return false;
 	}
-	window_table(c)[address >> WINDOW_SHIFT] = 1;
-	w->admitted[w->admissions++] = (uint32_t)(address >> WINDOW_SHIFT);
+	granule_find(w, number)->is_admitted = true;
 	return true;
-}
-
-void window_admit(struct vcpu *c)
-{
-	uint64_t address = c->window_wanted;
-
-	c->window_wanted = 0;
-	if (c->windowed)
-		admit(c, address);
 }
 
 bool window_admit_stack(struct vcpu *c)
@@ -331,7 +372,7 @@ static bool continues(struct vcpu *c, uint64_t page, const struct view *v, int64
 	uint64_t at = page + (uint64_t)pages * PAGE_BYTES;
 	struct view next;
 
-	return at >= FIRST_BYTE && at >> WINDOW_SHIFT == page >> WINDOW_SHIFT &&
+	return at >= FIRST_BYTE && granule_number(c, at) == granule_number(c, page) &&
 	       !page_find(c->window, at) && look(c, at, &next) &&
 	       next.host == v->host + pages * PAGE_BYTES && next.writable == v->writable &&
 	       is_one_slot(c, MIN(v->host, next.host), MAX(v->host, next.host));
@@ -358,10 +399,12 @@ static bool show_run(struct vcpu *c, struct granule *g, uint64_t page, const str
 }
 
 /* False: all went, as the process has no mappings left to split one by. */
-static bool hide_page(struct window *w, struct shown_page *p)
+static bool hide_page(struct vcpu *c, struct shown_page *p)
 {
+	struct window *w = c->window;
+
 	if (port_hide(p->place, PAGE_BYTES)) {
-		hide_all(w);
+		hide_all(c);
 		return false;
 	}
 	page_remove(w, p);
@@ -381,37 +424,41 @@ static bool show(struct vcpu *c, uint64_t place, bool is_write)
 	if (page < FIRST_BYTE || !look(c, page, &v) || (is_write && !v.writable) ||
 	    !admit(c, place - window_shift(c)))
 		return false;
-	g = granule_find(w, (uint32_t)(place >> WINDOW_SHIFT));
+	g = granule_find(w, granule_number(c, place));
 	if (!has_room(c))
-		hide_all(w);
+		hide_all(c);
 	p = page_find(w, page);
 	if (p && p->host == v.host && p->writable >= v.writable)
 		return false;
 	if (p)
-		hide_page(w, p);
+		hide_page(c, p);
 	return show_run(c, g, page, &v);
 }
 
-bool window_fault(struct vcpu *c, const struct port_fault *fault)
+enum window_fault window_fault(struct vcpu *c, const struct port_fault *fault)
 {
+	uint64_t entry = fault->address - table_page(c, 0);
+
 	c->count_window_faults++;
 	c->window->faults++;
 	c->window_page = 0;
+	if (entry < TABLE_BYTES)
+		return admit(c, entry << WINDOW_SHIFT) ? WINDOW_OPENED : WINDOW_CLOSED;
 	if (fault->address >> 47)
-		return false;
+		return WINDOW_MISSED;
 	if (show(c, fault->address, fault->is_write))
-		return true;
+		return WINDOW_OPENED;
 	c->window_page = fault->address;
-	return false;
+	return WINDOW_MISSED;
 }
 
 /* Forgetting. */
-static bool make_readonly(struct window *w, struct shown_page *p)
+static bool make_readonly(struct vcpu *c, struct shown_page *p)
 {
 	if (port_make_readonly(p->place, PAGE_BYTES))
-		return hide_page(w, p);
+		return hide_page(c, p);
 	p->writable = false;
-	w->mappings++;
+	c->window->mappings++;
 	return true;
 }
 
@@ -427,7 +474,7 @@ void window_forget_page(struct vcpu *c, gva_t address)
 				: NULL;
 
 	if (p)
-		hide_page(c->window, p);
+		hide_page(c, p);
 }
 
 void window_forget_writes(struct vcpu *c, const uint8_t *host)
@@ -439,7 +486,7 @@ void window_forget_writes(struct vcpu *c, const uint8_t *host)
 	for (uint32_t n = *host_bucket(w, host); n; n = w->page[n - 1].next_by_host) {
 		struct shown_page *p = &w->page[n - 1];
 
-		if (p->host == host && p->writable && !make_readonly(w, p))
+		if (p->host == host && p->writable && !make_readonly(c, p))
 			return;
 	}
 }
@@ -460,9 +507,9 @@ static void look_again(struct vcpu *c)
 			continue;
 		changed++;
 		if (v.host == p->host)
-			make_readonly(w, p);
+			make_readonly(c, p);
 		else
-			hide_page(w, p);
+			hide_page(c, p);
 	}
 	w->faults += w->used / LOOKS + changed / CHANGES;
 	c->window_is_stale = false;

@@ -7,11 +7,12 @@
  * while. A page is shown as the TLB would have it for CPL 3, and hidden or made read-only where such an
  * entry would have to go; after a flush all are looked at again. What is not shown is a host fault, which leads to the instruction's slow path.
  *
- * Pages are shown only where the table allows it. Translated code may use an address A + d, where |d| is at most WINDOW_REACH, if the byte for A in
- * window_table() is set: then all that it reaches is reserved, so that nothing else of the process is
- * there. It looks that up anew in each block, and only this vCPU's thread clears it, outside translated
- * code. The table is indexed by bits 24 to 55 of an address: with bits 47 to 55 set there is no entry,
- * and with bits 56 to 63 alone the address is not canonical, and faults.
+ * Pages are shown only where the table allows it: all in a page of it may be read, or nothing. Translated
+ * code reads the byte for A, which is index bits 16 to 47 of A, and may then use addresses A + d, where |d| is
+ * at most WINDOW_REACH: all that these reach is reserved, so that nothing else of the process is there. An A
+ * with bits 48 to 63 is not canonical and far enough from what is to fault; with bit 47 there is nothing.
+ * A byte that may not be read is a host fault too. Code looks anew in each block, and only this vCPU's
+ * thread takes pages of the table away, outside translated code.
  */
 #ifndef ENGINE_WINDOW_H
 #define ENGINE_WINDOW_H
@@ -21,9 +22,10 @@
 struct port_fault;
 
 enum {
-	WINDOW_SHIFT = 24,
-	WINDOW_GRANULES = 1 << (47 - WINDOW_SHIFT),
-	WINDOW_REACH = 1 << WINDOW_SHIFT
+	WINDOW_SHIFT = 16,       /* from addresses to bytes of the table */
+	WINDOW_TABLE_BITS = 32,
+	WINDOW_GRANULE_SHIFT = WINDOW_SHIFT + PAGE_SHIFT, /* to its pages */
+	WINDOW_REACH = 32 << 20
 };
 
 /* How far above the guest's addresses its pages are in this process: programs at fixed addresses have
@@ -38,10 +40,6 @@ static inline uint64_t window_shift(const struct vcpu *c)
 /* The vCPU itself, with the table behind it if there is room for that. NULL: no memory. */
 struct vcpu *window_alloc_vcpu(const struct vm *vm);
 void window_free_vcpu(struct vcpu *c);
-static inline uint8_t *window_table(const struct vcpu *c)
-{
-	return (uint8_t *)c + VCPU_BYTES;
-}
 
 int window_init(struct vcpu *c); /* 0 or -errno: there is no window then */
 void window_fini(struct vcpu *c);
@@ -52,14 +50,18 @@ void window_tick(struct vcpu *c);
 void window_lend(struct vcpu *c);
 /* vm_options.window is 2: the current address space has it at once. */
 void window_take_now(struct vcpu *c);
-/* Translated code came upon vcpu.window_wanted, an address that it may not use. */
-void window_admit(struct vcpu *c);
 /* Translated code builds on RSP being where it may be used: before it is entered, or goes on. */
-static inline bool window_holds_stack(const struct vcpu *c)
+bool window_has(struct vcpu *c, uint64_t address);
+static inline bool window_holds_stack(struct vcpu *c)
 {
-	uint64_t number = c->gpr[RSP] >> WINDOW_SHIFT;
+	uint64_t number = c->gpr[RSP] >> WINDOW_GRANULE_SHIFT;
 
-	return !c->windowed || (number < WINDOW_GRANULES && window_table(c)[number]);
+	if (!c->windowed || number == c->window_stack)
+		return true;
+	if (!window_has(c, c->gpr[RSP]))
+		return false;
+	c->window_stack = number;
+	return true;
 }
 bool window_admit_stack(struct vcpu *c); /* false: the window is gone */
 /* Before translated code goes on, if window_is_unsettled(): pages are held against the guest's page
@@ -69,8 +71,13 @@ static inline bool window_is_unsettled(const struct vcpu *c)
 {
 	return c->window_is_stale || c->window_page;
 }
-/* Translated code had a fault. True: now the page is there. Else vcpu.window_page is set. */
-bool window_fault(struct vcpu *c, const struct port_fault *fault);
+/* Translated code had a fault. */
+enum window_fault {
+	WINDOW_OPENED, /* what it wanted is there now */
+	WINDOW_MISSED, /* the page is not: vcpu.window_page is set */
+	WINDOW_CLOSED  /* the address may not be used so */
+};
+enum window_fault window_fault(struct vcpu *c, const struct port_fault *fault);
 
 /* What the TLB forgets (mmu/tlb.c). */
 void window_forget_all(struct vcpu *c, const struct tlb_space *space); /* of that space */
