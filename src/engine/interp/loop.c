@@ -73,6 +73,16 @@ static struct block *follow(struct vcpu *c, struct block *b, struct link *l)
  * each time more runs must come before. */
 enum { HOT = 40, MOST_PATIENCE = 6 };
 
+/* What runs in the window is of a program that computes: it is worth translating sooner. */
+enum { HOT_IN_WINDOW = 4 };
+
+static unsigned enough_runs(const struct vcpu *c, const struct block *b)
+{
+	if (c->vm->translator > 1)
+		return 1;
+	return c->windowed ? HOT_IN_WINDOW : (unsigned)HOT << b->patience;
+}
+
 static unsigned heat_of(const struct block *b)
 {
 	return b->translation ? HOT : b->heat;
@@ -117,7 +127,7 @@ static void source_of(struct vcpu *c, const struct block *b, unsigned enough, st
 /* The block's translation for where and how it runs now; NULL: interpret it. */
 static struct jit_block *translation(struct vcpu *c, struct block *b)
 {
-	unsigned hot = c->vm->translator > 1 ? 1 : (unsigned)HOT << b->patience;
+	unsigned hot = enough_runs(c, b);
 	struct jit_source source;
 	struct jit_block *last = b->jit_epoch == c->jit_epoch ? b->translation : NULL, *now = last;
 
