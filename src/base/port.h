@@ -58,7 +58,10 @@ struct port_code {
 	const uint8_t *run;
 	size_t size;
 };
+enum { PORT_HUGE_PAGE = 2 << 20 };
 int port_code_alloc(struct port_code *code, size_t size, bool profiled); /* 0 or -errno */
+/* So much at that multiple of it will run for long: as one page, if the host can. Takes 2 ms. */
+void port_code_join(const struct port_code *code, size_t offset);
 void port_code_free(struct port_code *code);
 
 /* What GS-relative addresses of generated code count from, on this thread. */

@@ -117,6 +117,23 @@ static int map_unnamed(struct port_code *code, size_t size)
 	return error;
 }
 
+/* Where huge pages may be. */
+static void *map_aligned(int fd, size_t size, int protection)
+{
+	uint8_t *room = mmap(NULL, size + PORT_HUGE_PAGE, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *at = (uint8_t *)ALIGN_UP((uintptr_t)room, PORT_HUGE_PAGE);
+	uint8_t *end = at + size, *room_end = room + size + PORT_HUGE_PAGE;
+
+	if (room == MAP_FAILED)
+		return room;
+	if (at > room)
+		munmap(room, (size_t)(at - room));
+	if (room_end > end)
+		munmap(end, (size_t)(room_end - end));
+	return mmap(at, size, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+}
+
 static int map_file(struct port_code *code, size_t size)
 {
 	int fd = memfd_create("kelvin-code", MFD_CLOEXEC), error = 0;
@@ -129,8 +146,8 @@ static int map_file(struct port_code *code, size_t size)
 		close(fd);
 		return error;
 	}
-	write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	run = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	write = map_aligned(fd, size, PROT_READ | PROT_WRITE);
+	run = map_aligned(fd, size, PROT_READ | PROT_EXEC);
 	if (write == MAP_FAILED || run == MAP_FAILED) {
 		error = -errno;
 		if (write != MAP_FAILED)
@@ -147,6 +164,13 @@ static int map_file(struct port_code *code, size_t size)
 int port_code_alloc(struct port_code *code, size_t size, bool profiled)
 {
 	return profiled ? map_unnamed(code, size) : map_file(code, size);
+}
+
+void port_code_join(const struct port_code *code, size_t offset)
+{
+	enum { COLLAPSE = 25 }; /* MADV_COLLAPSE, of Linux 6.1 */
+
+	madvise((void *)(uintptr_t)(code->run + offset), PORT_HUGE_PAGE, COLLAPSE);
 }
 
 void port_code_free(struct port_code *code)

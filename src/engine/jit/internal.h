@@ -92,6 +92,7 @@ struct jit {
 	unsigned fault_count;
 	size_t used, after_thunks; /* what runs often */
 	size_t cold_used;          /* and from COLD_AT on, what seldom does */
+	size_t joined, cold_joined; /* up to where port_code_join() was used */
 	const uint8_t *enter, *leave, *leave_rip, *leave_stopped, *single_thunk, *stack_thunk;
 	/* To be called; loading returns carry if it may not be, and overwrites T1 and EFLAGS. */
 	const uint8_t *vectors_load[VECTOR_LEVELS], *vectors_load_all, *vectors_spill;

@@ -226,7 +226,7 @@ int jit_init(struct vcpu *c)
 		jit_fini(c);
 		return -12;
 	}
-	jit->cold_used = COLD_AT;
+	jit->cold_used = jit->cold_joined = COLD_AT;
 	jit->after_thunks = jit->used = ALIGN_UP((size_t)(e.out - jit->code.write), 64);
 	jit_segments_update(c);
 	jit_log_thunks(c);

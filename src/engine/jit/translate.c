@@ -434,6 +434,15 @@ void translate_step(struct translator *t, unsigned k)
 	keep_behind(t, has_slow);
 }
 
+/* Large programs need more of it than the processor's TLB of 4 KiB pages holds. */
+static void join_pages(const struct jit *jit, size_t *joined, size_t used)
+{
+	if (used - *joined < PORT_HUGE_PAGE)
+		return;
+	port_code_join(&jit->code, *joined);
+	*joined += PORT_HUGE_PAGE;
+}
+
 struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 {
 	struct jit *jit = c->jit;
@@ -486,6 +495,10 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	jit_log_block(c, source, &hot, &t.e);
 	jit->used = ALIGN_UP((size_t)(hot.out - jit->code.write), 16);
 	jit->cold_used = (size_t)(t.e.out - jit->code.write);
+	if (jit->used > jit->joined)
+		join_pages(jit, &jit->joined, jit->used);
+	if (jit->cold_used > jit->cold_joined)
+		join_pages(jit, &jit->cold_joined, jit->cold_used);
 	jit->counters.blocks++;
 	jit->counters.bytes = jit->used + jit->cold_used - COLD_AT;
 	return t.block;
