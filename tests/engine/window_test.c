@@ -435,6 +435,21 @@ static void vectors_and_x87_go_across_pages(void **state)
 	finish(m);
 }
 
+/* The call reads a page that was not shown yet, with flags in the host's, which are then used for more. */
+GUEST(flags_code, ".code64",
+      "leaq 1f(%rip), %rdx\n movq %rdx, 0x220000\n movq $0x210000, %rbx\n movl (%rbx), %eax\n"
+      "xorl %eax, %eax\n xorl %ecx, %ecx\n cmpl $1, %eax\n callq *0x1000(%rbx)\n hlt\n"
+      "1: setb %al\n setz %cl\n leal (%rax, %rcx, 2), %eax\n out %eax, $0xf4");
+
+static void flags_survive_misses(void **state)
+{
+	struct machine *m = start(flags_code, flags_code_end);
+
+	set_entry(m, 0x220000, 0x211007);
+	expect(m, 1);
+	finish(m);
+}
+
 /* The page before the granule and its first one are neighbours. */
 GUEST(stack_code, ".code64",
       "movq $0x10000010, %rsp\n movq $0x10000000, %rbx\n movl $9, %eax\n"
@@ -559,6 +574,7 @@ int main(void)
 		cmocka_unit_test(slots_that_go_take_their_pages_along),
 		cmocka_unit_test(private_memory_is_used_without),
 		cmocka_unit_test(vectors_and_x87_go_across_pages),
+		cmocka_unit_test(flags_survive_misses),
 		cmocka_unit_test(stacks_may_cross_granules),
 		cmocka_unit_test(nobody_drifts_into_the_host),
 		cmocka_unit_test(code_is_seen_to_change),
