@@ -475,7 +475,7 @@ static void stacks_may_cross_granules(void **state)
 /* Ways to go where the host has something, by and by. Nothing is accessed on the way. */
 #define DRIFT(name, move, back)                                                                  \
 	GUEST(name, ".code64",                                                                   \
-	      "movl $24000, %ecx\n movq %rsp, %rbx\n pushq %rbx\n popq %rbx\n movl 8(%rbx), %eax\n" \
+	      "movl $20000, %ecx\n movq %rsp, %rbx\n pushq %rbx\n popq %rbx\n movl 8(%rbx), %eax\n" \
 	      "1: " move "\n decl %ecx\n jnz 1b\n" back "\n out %eax, $0xf4")
 
 DRIFT(drift_add, "addq $0x7000, %rsp", "movl (%rsp), %eax");
@@ -498,13 +498,13 @@ DRIFT(drift_segment_2, "leaq 0x7000(%rbx), %rbx", "movl %gs:8, %eax\n wrgsbase %
 DRIFT(drift_push, "addq $0x7000, %rbx", "pushq (%rbx)");
 DRIFT(drift_small, "addq $0x7000, %rbx", "movabs $0x20001000, %rax\n movq $0x85, %r11\n movl (%rax, %r11), %eax");
 
-enum { BAIT_AT = 2 * GRANULE };
+enum { BAIT_AT = 2 * GRANULE, BAIT_BYTES = GRANULE / 2 }; /* below ASan's memory */
 
 static void drift(const uint8_t *code, const uint8_t *end)
 {
 	const uint64_t bait_at = BAIT_AT + (uint64_t)vcpu * SHIFT;
 	struct machine *m = start(code, end);
-	void *bait = mmap((void *)(uintptr_t)bait_at, GRANULE, PROT_READ | PROT_WRITE,
+	void *bait = mmap((void *)(uintptr_t)bait_at, BAIT_BYTES, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	struct kvm_sregs s = { 0 };
 
@@ -512,8 +512,8 @@ static void drift(const uint8_t *code, const uint8_t *end)
 	assert_int_equal(machine_run(m), KVM_EXIT_IO);
 	assert_int_equal(m->run->io.port, PORT_FAULT);
 	machine_ioctl(m->vcpu, KVM_GET_SREGS, &s);
-	assert_in_range(s.cr2, BAIT_AT, BAIT_AT + GRANULE);
-	munmap(bait, GRANULE);
+	assert_in_range(s.cr2, BAIT_AT, BAIT_AT + BAIT_BYTES);
+	munmap(bait, BAIT_BYTES);
 	finish(m);
 }
 
