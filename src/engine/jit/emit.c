@@ -249,7 +249,7 @@ uint8_t *emit_jmp(struct emitter *e)
 	return e->out - 4;
 }
 
-uint8_t *emit_call_forward(struct emitter *e)
+uint8_t *emit_call(struct emitter *e)
 {
 	e->touched = ~0u;
 	emit_u8(e, 0xe8);

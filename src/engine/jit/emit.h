@@ -100,7 +100,7 @@ void emit_pop_reg(struct emitter *e, unsigned reg);
 /* Branches. A forward jump returns its place for emit_land(). */
 uint8_t *emit_jcc(struct emitter *e, enum condition cc);
 uint8_t *emit_jmp(struct emitter *e);
-uint8_t *emit_call_forward(struct emitter *e);
+uint8_t *emit_call(struct emitter *e);
 uint8_t *emit_lea_forward(struct emitter *e, unsigned to);
 void emit_land(struct emitter *e, uint8_t *place);            /* the jump leads here */
 void emit_jmp_to(struct emitter *e, const uint8_t *run);      /* absolute run address */

@@ -50,8 +50,11 @@ static struct link_stub *new_stub(struct translator *t, struct jit_link *link)
 	return stub;
 }
 
+/* The host's instruction that goes there: emit_jmp() or emit_call(). */
+typedef uint8_t *emit_way(struct emitter *e);
+
 /* To another page, which may be elsewhere next time. Flags are in memory. */
-static void exit_far(struct translator *t, uint64_t target)
+static void exit_far(struct translator *t, uint64_t target, emit_way *emit)
 {
 	struct jit_link *link = new_link(t, target, true);
 	struct link_stub *stub;
@@ -60,7 +63,7 @@ static void exit_far(struct translator *t, uint64_t target)
 	emit_alu(&t->e, ALU_CMP, 8, T0, at_pointer(t, &link->key, T1));
 	stub = new_stub(t, link);
 	stub->stale = emit_jcc(&t->e, CC_NE);
-	stub->place = link->place = emit_jmp(&t->e);
+	stub->place = link->place = emit(&t->e);
 }
 
 /* Another address space than last time, or after a flush: the same page may be there nevertheless. */
@@ -75,7 +78,7 @@ static void emit_stale_link(struct translator *t, const struct link_stub *stub)
 	other = emit_jcc(&t->e, CC_NE);
 	emit_load(&t->e, 8, T0, key_for(t));
 	emit_store(&t->e, 8, at_pointer(t, &link->key, T1), T0);
-	emit_jmp_to(&t->e, link->place - 1 + t->e.run_delta); /* the jump */
+	emit_jmp_to(&t->e, link->place - 1 + t->e.run_delta); /* the jump or call */
 	emit_land(&t->e, other);
 }
 
@@ -84,17 +87,22 @@ static bool on_page(const struct translator *t, uint64_t target)
 	return !((linear_of(t, t->rip) ^ linear_of(t, target)) & PAGE_MASK);
 }
 
-void exit_direct(struct translator *t, uint64_t target)
+static void exit_by(struct translator *t, uint64_t target, emit_way *emit)
 {
 	if (on_page(t, target)) {
 		struct jit_link *link = new_link(t, target, false);
 
-		new_stub(t, link)->place = link->place = emit_jmp(&t->e);
+		new_stub(t, link)->place = link->place = emit(&t->e);
 		return;
 	}
 	need_flags_in_memory(t);
 	t->flags_in_host = false;
-	exit_far(t, target);
+	exit_far(t, target, emit);
+}
+
+void exit_direct(struct translator *t, uint64_t target)
+{
+	exit_by(t, target, emit_jmp);
 }
 
 void exit_if(struct translator *t, enum condition condition, uint64_t target)
@@ -150,21 +158,26 @@ void exits_emit(struct translator *t)
  */
 void remember_return(struct translator *t, uint64_t back)
 {
-	enum vector_level vectors = t->vectors;
-	uint8_t *call;
-
 	clobber_flags(t);
 	emit_alu(&t->e, ALU_CMP, 8, H_RSP, GS(jit_returns_end));
 	emit_mem(&t->e, (struct encoding){ .map = 0x0f, .opcode = 0x40 | CC_BE, .size = 8 }, H_RSP,
 		 GS(jit_returns)); /* no room: from the start */
 	emit_mov_imm(&t->e, T0, back);
 	emit_push_reg(&t->e, T0);
-	call = emit_call_forward(&t->e);
+}
+
+void come_back(struct translator *t, uint64_t back)
+{
 	emit_lea(&t->e, 8, H_RSP, at_register(H_RSP, 8));
 	t->vectors = VECTORS_NONE;
 	exit_direct(t, back);
-	t->vectors = vectors;
-	emit_land(&t->e, call);
+}
+
+void call_direct(struct translator *t, uint64_t target, uint64_t back)
+{
+	remember_return(t, back);
+	exit_by(t, target, emit_call);
+	come_back(t, back);
 }
 
 /*

@@ -37,11 +37,6 @@ static struct host_memory target_slot(unsigned reg)
 	return m;
 }
 
-static void emit_jmp_mem(struct emitter *e, struct host_memory m)
-{
-	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4, m);
-}
-
 static const struct encoding zero_extended_word = { .map = 0x0f, .opcode = 0xb7, .size = 4 };
 
 /* Translated code. */
@@ -79,20 +74,43 @@ void need_near_half(struct translator *t)
 	slow_if(t, CC_NE);
 }
 
-void exit_indirect(struct translator *t, int32_t moved)
+enum { CALL = 2, JMP = 4 };
+
+static void go_to_target(struct translator *t, unsigned how)
 {
-	struct jit *jit = t->jit;
-	struct slow_path *s = &t->slow[t->slow_count];
+	emit_reg(&t->e, zero_extended_word, T0, T1);
+	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, how, target_slot(T0));
+}
+
+static void say_on_miss(struct translator *t)
+{
+	const struct jit *jit = t->jit;
 
 	need_flags_in_memory(t);
 	t->flags_in_host = false;
 	emit_store_imm(&t->e, 4, GS(jit_on_miss), (int32_t)(jit->leave_rip - jit->code.run));
-	if (moved >= 0 && (t->word == 8 || t->segmented)) {
+}
+
+void exit_indirect(struct translator *t, int32_t moved)
+{
+	struct slow_path *s = &t->slow[t->slow_count];
+
+	say_on_miss(t);
+	if (t->word == 8 || t->segmented) {
 		s->missed = t->e.out - 4;
 		s->moved = moved;
 	}
-	emit_reg(&t->e, zero_extended_word, T0, T1);
-	emit_jmp_mem(&t->e, target_slot(T0));
+	go_to_target(t, JMP);
+}
+
+void call_indirect(struct translator *t, uint64_t back)
+{
+	remember_return(t, back);
+	emit_load(&t->e, 8, T1, GS(jit_scratch));
+	say_on_miss(t);
+	go_to_target(t, CALL);
+	t->e.touched = ~0u;
+	come_back(t, back);
 }
 
 void emit_missed(struct translator *t, struct slow_path *s)

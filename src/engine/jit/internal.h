@@ -341,8 +341,11 @@ void load_identity(struct translator *t, uint64_t linear); /* what is in the pag
 void exit_direct(struct translator *t, uint64_t target);
 void exit_if(struct translator *t, enum condition condition, uint64_t target); /* once in a block */
 void exits_emit(struct translator *t); /* what is out of line */
-/* Around calls: behind the push, before the jump. And at returns, before exit_indirect(). */
+/* Calls, behind the guest's push: remember_return(), the host's call, and where that returns to. */
+void call_direct(struct translator *t, uint64_t target, uint64_t back);
 void remember_return(struct translator *t, uint64_t back);
+void come_back(struct translator *t, uint64_t back);
+/* At returns, before exit_indirect(). */
 void return_to_remembered(struct translator *t);
 
 /* indirect.c */
@@ -350,9 +353,10 @@ void return_to_remembered(struct translator *t);
 void need_canonical(struct translator *t);
 /* T1 is nothing that a call may lead to, or in the other half of the addresses: as above. */
 void need_near_half(struct translator *t);
-/* Target in T1. If code cannot be there the interpreter shall see RSP as it was before `moved`;
- * negative: need_near_half() has looked. */
+/* Target in T1. If code cannot be there the interpreter shall see RSP as it was before `moved`. */
 void exit_indirect(struct translator *t, int32_t moved);
+/* Target in vcpu.jit_scratch; need_near_half() has looked. All of it, as call_direct(). */
+void call_indirect(struct translator *t, uint64_t back);
 void emit_missed(struct translator *t, struct slow_path *s);
 void indirect_emit_thunks(struct jit *jit, struct emitter *e);
 /* In front of the block's entry, if it was missed: where indirect jumps come. */

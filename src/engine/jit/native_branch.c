@@ -57,13 +57,6 @@ static void load_target(struct translator *t, const struct insn *i)
 	}
 }
 
-static void call_indirect(struct translator *t, const struct insn *i)
-{
-	remember_return(t, insn_end(t, i));
-	emit_load(&t->e, 8, T1, GS(jit_scratch));
-	exit_indirect(t, -(int32_t)i->opsize);
-}
-
 static bool indirect(struct translator *t, const struct insn *i)
 {
 	unsigned n = i->modrm >> 3 & 7;
@@ -77,7 +70,7 @@ static bool indirect(struct translator *t, const struct insn *i)
 		push_return(t, i);
 	}
 	if (n == 2)
-		call_indirect(t, i);
+		call_indirect(t, insn_end(t, i));
 	else
 		exit_indirect(t, 0);
 	return true;
@@ -121,8 +114,7 @@ bool native_branch(struct translator *t, const struct insn *i, const struct op_i
 		return native_loop(t, i, info->opcode);
 	case 0xe8:
 		push_return(t, i);
-		remember_return(t, insn_end(t, i));
-		exit_direct(t, relative_target(t, i));
+		call_direct(t, relative_target(t, i), insn_end(t, i));
 		return true;
 	case 0xe9:
 	case 0xeb:
