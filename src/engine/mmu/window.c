@@ -24,7 +24,7 @@ enum {
 	PAGES = 1 << 16,
 	BUCKETS = 1 << 14,
 	MAPPINGS = 12000,
-	GRANULES = 128,
+	GRANULES = 512,
 	RUN = 64,
 	TICK_US = 1000,     /* interrupts closer to each other count as one */
 	PATIENCE = 4,       /* ticks before an address space gets the window */
