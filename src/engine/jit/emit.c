@@ -4,7 +4,8 @@
 
 #include "base/bytes.h"
 
-void emit_bytes(struct emitter *e, const void *bytes, unsigned count)
+/* Constant counts become a move. */
+static ALWAYS_INLINE void put_bytes(struct emitter *e, const void *bytes, unsigned count)
 {
 	if (e->out + count > e->end) {
 		e->full = true;
@@ -14,16 +15,21 @@ void emit_bytes(struct emitter *e, const void *bytes, unsigned count)
 	e->out += count;
 }
 
+void emit_bytes(struct emitter *e, const void *bytes, unsigned count)
+{
+	put_bytes(e, bytes, count);
+}
+
 void emit_u8(struct emitter *e, unsigned value)
 {
 	uint8_t byte = value;
 
-	emit_bytes(e, &byte, 1);
+	put_bytes(e, &byte, 1);
 }
 
 void emit_u32(struct emitter *e, uint32_t value)
 {
-	emit_bytes(e, &value, 4);
+	put_bytes(e, &value, 4);
 }
 
 const uint8_t *emit_here(const struct emitter *e)
