@@ -187,12 +187,14 @@ static struct range range_of(const struct vcpu *c, int32_t number, unsigned part
 {
 	int64_t start = (int64_t)number * GRANULE + (int64_t)window_shift(c), end = start + GRANULE;
 
-	if (part == BEGINNING)
+	if (part == BEGINNING) {
 		end = start + WINDOW_REACH;
-	else if (part == END)
+	} else if (part == END) {
 		start = end - WINDOW_REACH;
-	else if (part == MIDDLE)
-		start += WINDOW_REACH, end -= WINDOW_REACH;
+	} else if (part == MIDDLE) {
+		start += WINDOW_REACH;
+		end -= WINDOW_REACH;
+	}
 	return (struct range){ (uint64_t)MAX(start, (int64_t)FIRST_BYTE),
 			       (uint64_t)MIN(end, (int64_t)LAST_BYTE + 1) };
 }
@@ -211,7 +213,7 @@ static bool granule_reserve(struct vcpu *c, int32_t number, unsigned parts)
 	for (unsigned part = BEGINNING; part <= END; part <<= 1) {
 		struct range r = range_of(c, number, part);
 
-		if (!(parts & ~(g->ours | g->others) & part))
+		if (!(parts & part) || (g->ours | g->others) & part)
 			continue;
 		if (r.start >= r.end || !port_reserve(r.start, r.end - r.start)) {
 			g->ours |= part;
