@@ -10,6 +10,7 @@
 #include "vm.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 enum {
 	PAGE_TABLE = TABLES_AT + 0x3000, /* of 0x200000 to 0x3fffff */
@@ -224,9 +225,22 @@ static void there_may_be_no_page(void **state)
 	}
 }
 
+/* With the window's table a vCPU has no room in the hole that is left here, the translator's tables have:
+ * they are out of reach of displacements from the vCPU. */
+static int options_window;
+
+static int separate_tables(void **state)
+{
+	uint8_t *room = mmap(NULL, (size_t)9 * GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			     -1, 0);
+
+	options_window = 1;
+	return room == MAP_FAILED ? -1 : munmap(room + (size_t)6 * GIB, (size_t)3 * GIB);
+}
+
 static struct kvm *open_engine(struct err *err)
 {
-	const struct vm_options options = { .translator = 2 };
+	const struct vm_options options = { .translator = 2, .window = options_window };
 
 	return kvm_open_engine(&options, err);
 }
@@ -243,6 +257,9 @@ int main(void)
 		cmocka_unit_test(there_may_be_no_page),
 	};
 
+	int failed;
+
 	machine_open_system = open_engine;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	return failed + cmocka_run_group_tests(tests, separate_tables, NULL);
 }

@@ -182,13 +182,13 @@ static void compare_with_rip(struct emitter *e, uint64_t rip)
 	}
 }
 
-/* Falls through if the jump was meant for this block. */
+/* Falls through if the jump was meant for this block. T1 stays the target for who looks next. */
 static void emit_look(struct emitter *e, const struct vcpu *c, const struct jit_block *block)
 {
 	compare_with_rip(e, block->rip);
 	emit_jcc_to(e, CC_NE, c->jit->jump_other);
-	emit_load(e, 8, T0, block->half ? GS(jit_key[1]) : GS(jit_key[0]));
-	emit_alu(e, ALU_CMP, 8, T0, pointer_operand(e, c, &block->key, T1));
+	emit_load(e, 8, T0, pointer_operand(e, c, &block->key, T0));
+	emit_alu(e, ALU_CMP, 8, T0, block->half ? GS(jit_key[1]) : GS(jit_key[0]));
 	emit_jcc_to(e, CC_NE, c->jit->jump_other);
 }
 
