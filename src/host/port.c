@@ -131,7 +131,10 @@ static void *map_aligned(int fd, size_t size, int protection)
 		munmap(room, (size_t)(at - room));
 	if (room_end > end)
 		munmap(end, (size_t)(room_end - end));
-	return mmap(at, size, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+	if (mmap(at, size, protection, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED)
+		return at;
+	munmap(at, size);
+	return MAP_FAILED;
 }
 
 static int map_file(struct port_code *code, size_t size)

@@ -6,7 +6,6 @@
  */
 #include "machine.h"
 
-#include "base/bytes.h"
 #include "vm.h"
 
 #include <string.h>
@@ -28,16 +27,6 @@ GUEST(adds_1, ".code64", "adcl $1, %eax\n jmpq *%rbp");
 GUEST(adds_10000, ".code64", "adcl $0x10000, %eax\n jmpq *%rbp");
 GUEST(returns, ".code64", "incl %eax\n popq %rbp\n movq $0x5555, -8(%rsp)\n jmpq *%rbp");
 GUEST(fault_gate, ".code64", "outb %al, $0xe0\n hlt");
-
-static void put64(struct machine *m, unsigned at, uint64_t value)
-{
-	store_le64(m->memory + at, value);
-}
-
-static uint64_t get64(const struct machine *m, uint64_t at)
-{
-	return load_le64(m->memory + at);
-}
 
 static void put_code(struct machine *m, unsigned at, const uint8_t *code, const uint8_t *end)
 {
@@ -93,10 +82,10 @@ static void spaces_have_their_own(void **state)
 	for (unsigned n = 0; n < 4; n++)
 		memcpy(m->memory + OTHER_TABLES + 0x1000 * n, m->memory + TABLES_AT + 0x1000 * n,
 		       0x1000);
-	put64(m, OTHER_TABLES, (OTHER_TABLES + 0x1000) | 3);
-	put64(m, OTHER_TABLES + 0x1000, (OTHER_TABLES + 0x2000) | 3);
-	put64(m, OTHER_TABLES + 0x2008, (OTHER_TABLES + 0x3000) | 3);
-	put64(m, OTHER_TABLES + 0x3080, OTHER | 3);
+	machine_put64(m, OTHER_TABLES, (OTHER_TABLES + 0x1000) | 3);
+	machine_put64(m, OTHER_TABLES + 0x1000, (OTHER_TABLES + 0x2000) | 3);
+	machine_put64(m, OTHER_TABLES + 0x2008, (OTHER_TABLES + 0x3000) | 3);
+	machine_put64(m, OTHER_TABLES + 0x3080, OTHER | 3);
 	regs.r8 = TABLES_AT;
 	regs.r9 = OTHER_TABLES;
 	machine_ioctl(m->vcpu, KVM_SET_REGS, &regs);
@@ -149,9 +138,9 @@ static struct machine *start_list(const uint8_t *code, const uint8_t *end, uint6
 
 	put_code(m, OTHER, returns, returns_end);
 	for (unsigned n = 0; n < GOOD; n++)
-		put64(m, LIST_AT + 8 * n, good);
-	put64(m, LIST_AT + 8 * GOOD, bad);
-	put64(m, STACK - 8, LEFT_ALONE);
+		machine_put64(m, LIST_AT + 8 * n, good);
+	machine_put64(m, LIST_AT + 8 * GOOD, bad);
+	machine_put64(m, STACK - 8, LEFT_ALONE);
 	regs.rsi = LIST_AT;
 	regs.rsp = STACK;
 	machine_ioctl(m->vcpu, KVM_SET_REGS, &regs);
@@ -161,7 +150,7 @@ static struct machine *start_list(const uint8_t *code, const uint8_t *end, uint6
 /* The frame is below the stack, which was not a multiple of 16: what is in between is as it was. */
 static uint64_t frame(struct machine *m, unsigned word)
 {
-	return get64(m, machine_regs(m).rsp + 8 * word);
+	return machine_get64(m, machine_regs(m).rsp + 8 * word);
 }
 
 static void expect_fault(struct machine *m)
@@ -184,7 +173,7 @@ static void faults_at_branch(const uint8_t *code, const uint8_t *end, uint64_t g
 	assert_int_equal(frame(m, 0), 0);
 	assert_int_equal(frame(m, 4), rsp);
 	assert_int_equal(m->memory[rip + (opcode != 0xc3)], opcode);
-	assert_int_equal(get64(m, STACK - 8), opcode == 0xc3 ? bad : LEFT_ALONE);
+	assert_int_equal(machine_get64(m, STACK - 8), opcode == 0xc3 ? bad : LEFT_ALONE);
 	machine_free(m);
 }
 

@@ -2,6 +2,8 @@
 /* The bare VM of machine.h. */
 #include "machine.h"
 
+#include "base/bytes.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,19 +77,24 @@ void machine_free(struct machine *m)
 
 static void put32(struct machine *m, unsigned at, uint32_t value)
 {
+	store_le64(m->memory + at, value);
+}
+
+void machine_put64(struct machine *m, uint64_t at, uint64_t value)
+{
 	memcpy(m->memory + at, &value, sizeof(value));
 }
 
-static void put64(struct machine *m, unsigned at, uint64_t value)
+uint64_t machine_get64(const struct machine *m, uint64_t at)
 {
-	memcpy(m->memory + at, &value, sizeof(value));
+	return load_le64(m->memory + at);
 }
 
 void machine_set_gate(struct machine *m, unsigned vector, uint64_t handler)
 {
-	put64(m, IDT_AT + 16 * vector,
+	machine_put64(m, IDT_AT + 16 * vector,
 	      (handler & 0xffff) | 8 << 16 | 0x8e00ull << 32 | (handler >> 16 & 0xffff) << 48);
-	put64(m, IDT_AT + 16 * vector + 8, handler >> 32);
+	machine_put64(m, IDT_AT + 16 * vector + 8, handler >> 32);
 }
 
 static void flat_segments(struct kvm_sregs *s, bool is_long)
@@ -120,18 +127,18 @@ static void set_tables(struct machine *m, enum machine_mode mode, struct kvm_sre
 		s->cr4 |= 0x10;
 		break;
 	case PAGED_PAE:
-		put64(m, at, (at + 0x1000) | 1);
-		put64(m, at + 0x1000, 0x87);
-		put64(m, at + 0x1008, 0x200087);
+		machine_put64(m, at, (at + 0x1000) | 1);
+		machine_put64(m, at + 0x1000, 0x87);
+		machine_put64(m, at + 0x1008, 0x200087);
 		s->cr4 |= 0x20;
 		break;
 	default:
-		put64(m, at, (at + 0x1000) | 7);
-		put64(m, at + 0x1000, (at + 0x2000) | 7);
-		put64(m, at + 0x2000, 0x87);
-		put64(m, at + 0x2008, (at + 0x3000) | 7);
+		machine_put64(m, at, (at + 0x1000) | 7);
+		machine_put64(m, at + 0x1000, (at + 0x2000) | 7);
+		machine_put64(m, at + 0x2000, 0x87);
+		machine_put64(m, at + 0x2008, (at + 0x3000) | 7);
 		for (unsigned page = 0; page < 512; page++)
-			put64(m, at + 0x3000 + 8 * page, (0x200000 + page * 4096) | 7);
+			machine_put64(m, at + 0x3000 + 8 * page, (0x200000 + page * 4096) | 7);
 		s->cr4 |= 0x620;
 		s->efer |= 0x500;
 	}
@@ -146,8 +153,8 @@ void machine_start(struct machine *m, enum machine_mode mode, const uint8_t *cod
 	if (!m->vcpu)
 		machine_add_vcpu(m);
 	memcpy(m->memory + CODE_AT, code, (size_t)(end - code));
-	put64(m, GDT_AT + 8, mode == LONG_64 ? 0x00af9b000000ffff : 0x00cf9b000000ffff);
-	put64(m, GDT_AT + 16, 0x00cf93000000ffff);
+	machine_put64(m, GDT_AT + 8, mode == LONG_64 ? 0x00af9b000000ffff : 0x00cf9b000000ffff);
+	machine_put64(m, GDT_AT + 16, 0x00cf93000000ffff);
 	machine_ioctl(m->vcpu, KVM_GET_SREGS, &sregs);
 	if (mode == REAL_16) {
 		sregs.cs.base = 0;

@@ -38,6 +38,10 @@ enum machine_mode { REAL_16, PROTECTED_32, PAGED_32, PAGED_PAE, LONG_64 };
 /* A vCPU in `mode` about to run a copy of the code between the two labels. */
 void machine_start(struct machine *m, enum machine_mode mode, const uint8_t *code,
 		   const uint8_t *end);
+/* Guest memory. */
+void machine_put64(struct machine *m, uint64_t at, uint64_t value);
+uint64_t machine_get64(const struct machine *m, uint64_t at);
+
 /* 64-bit IDT entry. */
 void machine_set_gate(struct machine *m, unsigned vector, uint64_t handler);
 

@@ -8,7 +8,6 @@
  */
 #include "machine.h"
 
-#include "base/bytes.h"
 #include "base/port.h"
 #include "vm.h"
 
@@ -52,16 +51,6 @@ static void set_entry(struct machine *m, uint64_t address, uint64_t entry)
 	*entry_of(m, address) = entry;
 }
 
-static void put64(struct machine *m, unsigned at, uint64_t value)
-{
-	store_le64(m->memory + at, value);
-}
-
-static uint64_t get64(const struct machine *m, unsigned at)
-{
-	return load_le64(m->memory + at);
-}
-
 static void add_gate(struct machine *m, unsigned vector, const uint8_t *code, const uint8_t *end)
 {
 	unsigned at = GATES_AT + 64 * vector;
@@ -77,9 +66,9 @@ static void enter_ring_3(struct machine *m)
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 7 };
 	struct kvm_sregs s = { 0 };
 
-	put64(m, GDT_AT + 24, 0x00cff3000000ffff);
-	put64(m, GDT_AT + 32, 0x00affb000000ffff);
-	put64(m, TSS_AT + 4, RING_0_STACK);
+	machine_put64(m, GDT_AT + 24, 0x00cff3000000ffff);
+	machine_put64(m, GDT_AT + 32, 0x00affb000000ffff);
+	machine_put64(m, TSS_AT + 4, RING_0_STACK);
 	machine_ioctl(m->vcpu, KVM_GET_SREGS, &s);
 	s.cs.selector = 0x23;
 	s.ss.selector = 0x1b;
@@ -146,7 +135,7 @@ static void expect_fault(struct machine *m, uint64_t address, uint64_t error)
 	assert_int_equal(m->run->io.port, PORT_FAULT);
 	machine_ioctl(m->vcpu, KVM_GET_SREGS, &s);
 	assert_int_equal(s.cr2, address);
-	assert_int_equal(get64(m, RING_0_STACK - 48), error);
+	assert_int_equal(machine_get64(m, RING_0_STACK - 48), error);
 }
 
 /* Tables. */
@@ -204,12 +193,12 @@ static void each_space_has_its_own(void **state)
 {
 	struct machine *m = start(spaces_code, spaces_code_end);
 
-	put64(m, 0x10000, 0x11007);
-	put64(m, 0x11000, 0x12007);
-	put64(m, 0x12000, 0x87);
-	put64(m, 0x12008, 0x13007);
+	machine_put64(m, 0x10000, 0x11007);
+	machine_put64(m, 0x11000, 0x12007);
+	machine_put64(m, 0x12000, 0x87);
+	machine_put64(m, 0x12008, 0x13007);
 	memcpy(m->memory + 0x13000, m->memory + PAGE_TABLE, 0x1000);
-	put64(m, 0x13080, OTHER | 7);
+	machine_put64(m, 0x13080, OTHER | 7);
 	expect(m, 101 + 202);
 	assert_int_equal(m->memory[PAGE], 101);
 	assert_int_equal(m->memory[OTHER], 202);
@@ -246,7 +235,7 @@ static void faults_are_the_guests(void **state)
 	set_entry(m, 0x212000, 0x230007);
 	expect(m, 2);
 	expect_fault(m, 0x214000, 7); /* across pages: nothing is written */
-	assert_int_equal(get64(m, 0x213ff8), 0);
+	assert_int_equal(machine_get64(m, 0x213ff8), 0);
 	set_entry(m, 0x214000, 0x214007);
 	expect(m, 0x11111111);
 	expect_fault(m, 0x215000, 5); /* not ring 3's */
@@ -274,9 +263,9 @@ static void keys_are_obeyed(void **state)
 	set_entry(m, PAGE, PAGE | 7 | 1ull << 59);
 	expect_fault(m, PAGE, 0x25);
 	regs = machine_regs(m);
-	put64(m, RING_0_STACK - 40, get64(m, RING_0_STACK - 40) + 2); /* behind that MOV */
+	machine_put64(m, RING_0_STACK - 40, machine_get64(m, RING_0_STACK - 40) + 2); /* behind that MOV */
 	expect_fault(m, PAGE, 0x27);
-	put64(m, RING_0_STACK - 40, get64(m, RING_0_STACK - 40) + 2);
+	machine_put64(m, RING_0_STACK - 40, machine_get64(m, RING_0_STACK - 40) + 2);
 	expect(m, 2);
 	assert_int_equal(regs.rax, 4);
 	finish(m);
@@ -465,8 +454,8 @@ static void stacks_may_cross_granules(void **state)
 {
 	struct machine *m = start(stack_code, stack_code_end);
 
-	put64(m, TABLES_AT + 0x2000 + 8 * (GRANULE >> 21), PAGE_TABLE | 7);
-	put64(m, TABLES_AT + 0x2000 + 8 * ((GRANULE >> 21) - 1), PAGE_TABLE | 7);
+	machine_put64(m, TABLES_AT + 0x2000 + 8 * (GRANULE >> 21), PAGE_TABLE | 7);
+	machine_put64(m, TABLES_AT + 0x2000 + 8 * ((GRANULE >> 21) - 1), PAGE_TABLE | 7);
 	expect(m, 9 + 10 + 10 + 9 + 9);
 	expect(m, 998);
 	finish(m);

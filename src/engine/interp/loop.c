@@ -127,9 +127,9 @@ static void source_of(struct vcpu *c, const struct block *b, unsigned enough, st
 /* The block's translation for where and how it runs now; NULL: interpret it. */
 static struct jit_block *translation(struct vcpu *c, struct block *b)
 {
-	unsigned hot = enough_runs(c, b);
 	struct jit_source source;
 	struct jit_block *last = b->jit_epoch == c->jit_epoch ? b->translation : NULL, *now = last;
+	unsigned hot;
 
 	if (last ? !jit_matches(c, last) : !b->translation && !b->heat && c->blocks->has_dropped)
 		now = jit_find(c, b->number, b->number2);
@@ -139,6 +139,7 @@ static struct jit_block *translation(struct vcpu *c, struct block *b)
 		/* If it may not run now, running it would lead straight back here. */
 		return jit_may_run(c, now) ? now : NULL;
 	}
+	hot = enough_runs(c, b);
 	if (last && jit_is_of_other_mode(c, last))
 		b->heat = hot;
 	if (++b->heat < hot || !jit_is_translatable(c))

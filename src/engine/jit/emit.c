@@ -273,26 +273,25 @@ uint8_t *emit_lea_forward(struct emitter *e, unsigned to)
 	return e->out - 4;
 }
 
-void emit_land(struct emitter *e, uint8_t *place)
+static void aim(struct emitter *e, uint8_t *place, const uint8_t *run)
 {
 	if (!e->full)
-		store_le32(place, (uint32_t)(e->out - (place + 4)));
+		store_le32(place, (uint32_t)(run - (place + 4 + e->run_delta)));
+}
+
+void emit_land(struct emitter *e, uint8_t *place)
+{
+	aim(e, place, emit_here(e));
 }
 
 void emit_jmp_to(struct emitter *e, const uint8_t *run)
 {
-	uint8_t *place = emit_jmp(e);
-
-	if (!e->full)
-		store_le32(place, (uint32_t)(run - (place + 4 + e->run_delta)));
+	aim(e, emit_jmp(e), run);
 }
 
 void emit_jcc_to(struct emitter *e, enum condition cc, const uint8_t *run)
 {
-	uint8_t *place = emit_jcc(e, cc);
-
-	if (!e->full)
-		store_le32(place, (uint32_t)(run - (place + 4 + e->run_delta)));
+	aim(e, emit_jcc(e, cc), run);
 }
 
 void emit_call_to(struct emitter *e, const void *function)
@@ -304,9 +303,7 @@ void emit_call_to(struct emitter *e, const void *function)
 
 void emit_call_run(struct emitter *e, const uint8_t *run)
 {
-	e->touched = ~0u;
-	emit_u8(e, 0xe8);
-	emit_u32(e, (uint32_t)(run - (emit_here(e) + 4)));
+	aim(e, emit_call(e), run);
 }
 
 void emit_jmp_reg(struct emitter *e, unsigned reg)

@@ -37,8 +37,6 @@ static struct host_memory target_slot(unsigned reg)
 	return m;
 }
 
-static const struct encoding zero_extended_word = { .map = 0x0f, .opcode = 0xb7, .size = 4 };
-
 /* Translated code. */
 static enum condition compare_canonical(struct translator *t)
 {
@@ -78,7 +76,7 @@ enum { CALL = 2, JMP = 4 };
 
 static void go_to_target(struct translator *t, unsigned how)
 {
-	emit_reg(&t->e, zero_extended_word, T0, T1);
+	zero_extend(t, 2, T0, T1);
 	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, how, target_slot(T0));
 }
 
@@ -155,7 +153,7 @@ void indirect_emit_thunks(struct jit *jit, struct emitter *e)
 	emit_load(e, 8, T1, gs_plus(GS(jit_key), T1));
 	emit_store(e, 8, at_register(T0, offsetof(struct jit_block, key)), T1);
 	emit_load(e, 8, T0, at_register(T0, offsetof(struct jit_block, arrival)));
-	emit_mem(e, zero_extended_word, T1, GS(jit_scratch));
+	emit_mem(e, (struct encoding){ .map = 0x0f, .opcode = 0xb7, .size = 4 }, T1, GS(jit_scratch));
 	emit_store(e, 8, target_slot(T1), T0);
 	emit_load(e, 8, T1, GS(jit_scratch));
 	emit_jmp_reg(e, T0);
@@ -165,7 +163,7 @@ void indirect_emit_thunks(struct jit *jit, struct emitter *e)
 	jit->jump_missed = emit_here(e);
 	emit_store(e, 8, GS(jit_missed), T1);
 	emit_mov_imm(e, T0, (uintptr_t)jit->code.run);
-	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0x8b, .size = 4 }, T1, GS(jit_on_miss));
+	emit_load(e, 4, T1, GS(jit_on_miss));
 	emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x03, .size = 8 }, T0, T1);
 	emit_load(e, 8, T1, GS(jit_missed));
 	emit_jmp_reg(e, T0);

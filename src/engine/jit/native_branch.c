@@ -68,11 +68,10 @@ static bool indirect(struct translator *t, const struct insn *i)
 		need_near_half(t); /* before anything is pushed */
 		emit_store(&t->e, 8, GS(jit_scratch), T1);
 		push_return(t, i);
-	}
-	if (n == 2)
 		call_indirect(t, insn_end(t, i));
-	else
+	} else {
 		exit_indirect(t, 0);
+	}
 	return true;
 }
 
