@@ -128,10 +128,11 @@ static int execute(struct block *block, const struct block_request *r)
 	return -EINVAL;
 }
 
-/* A request waiting for its `done` keeps the result where its submitter keeps the pointer. */
-static void run_completed(struct board *board)
+/* A request waiting for its `done` keeps the result where its submitter keeps the pointer. False: there
+ * was none; else `done` may have submitted the next. */
+static bool run_completed(struct board *board)
 {
-	for (;;) {
+	for (bool did = false;; did = true) {
 		struct block_request *r;
 
 		mutex_lock(&board->completion_lock);
@@ -143,7 +144,7 @@ static void run_completed(struct board *board)
 		}
 		mutex_unlock(&board->completion_lock);
 		if (!r)
-			return;
+			return did;
 		r->done(r, r->result);
 	}
 }
@@ -260,10 +261,8 @@ static bool finish_queue(struct block *block)
 void block_drain(struct block *block)
 {
 	board_lock(block->board);
-	do
-		run_completed(block->board);
-	while (finish_queue(block));
-	run_completed(block->board);
+	while (finish_queue(block) | run_completed(block->board))
+		;
 	board_unlock(block->board);
 }
 
@@ -275,7 +274,7 @@ void blocks_drain(struct board *board)
 		did = false;
 		for (struct block *block = board->blocks; block; block = block->next)
 			did |= finish_queue(block);
-		run_completed(board);
+		did |= run_completed(board);
 	}
 }
 

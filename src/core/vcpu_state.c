@@ -3,8 +3,10 @@
  * Everything KVM keeps for a vCPU and for a VM: got for snapshots and at power-on, set for restore
  * and reset.
  *
- * The order of setting matters: segment registers carry the APIC base, which the local APIC's page
- * needs; the deadline MSR needs the APIC's timer mode; the run state comes last.
+ * The order matters. Of getting: asked for its run state, KVM takes what has come by INIT and SIPI;
+ * asked for events, it puts the address of a page fault that is to be delivered into CR2. Of setting:
+ * segment registers carry the APIC base, which the local APIC's page needs; the deadline MSR needs
+ * the APIC's timer mode; the run state comes last.
  */
 #include "core/internal.h"
 
@@ -73,9 +75,14 @@ static bool may(struct board *board, unsigned index, unsigned long request, void
 
 int vcpu_state_get(struct board *board, unsigned index, struct vcpu_state *state, struct err *err)
 {
-	int code = must(board, index, KVM_GET_REGS, &state->regs, "KVM_GET_REGS", err);
+	int code;
 
 	state->has = 0;
+	if (may(board, index, KVM_GET_MP_STATE, &state->mp_state))
+		state->has |= HAS_MP_STATE;
+	if (may(board, index, KVM_GET_VCPU_EVENTS, &state->events))
+		state->has |= HAS_EVENTS;
+	code = must(board, index, KVM_GET_REGS, &state->regs, "KVM_GET_REGS", err);
 	if (!code)
 		code = must(board, index, KVM_GET_SREGS, &state->sregs, "KVM_GET_SREGS", err);
 	if (!code)
@@ -94,10 +101,6 @@ int vcpu_state_get(struct board *board, unsigned index, struct vcpu_state *state
 		state->has |= HAS_DEBUGREGS;
 	if (may(board, index, KVM_GET_LAPIC, &state->lapic))
 		state->has |= HAS_LAPIC;
-	if (may(board, index, KVM_GET_VCPU_EVENTS, &state->events))
-		state->has |= HAS_EVENTS;
-	if (may(board, index, KVM_GET_MP_STATE, &state->mp_state))
-		state->has |= HAS_MP_STATE;
 	return 0;
 }
 

@@ -511,6 +511,40 @@ static void requests_complete_on_the_loop(void)
 	loop_free(loop);
 }
 
+static struct block *chained_disk;
+
+static void on_first_done(struct block_request *request, int error)
+{
+	request->done = on_done;
+	on_done(request, error);
+	block_submit(chained_disk, request);
+}
+
+/* The worker is idle, as it waits for what the first request's `done` will submit. */
+static void a_snapshot_waits_for_requests_that_follow(void)
+{
+	struct slow slow = { 0 };
+	struct loop *loop = loop_new();
+	struct board_options options = { .loop = loop };
+	struct board *board = board_new(&options, NULL);
+	struct block_options disk = { .id = "d", .size = 8192 };
+	struct block_request r = { .op = BLOCK_FLUSH, .done = on_first_done };
+	int fd = memfd_create("s", 0);
+
+	done_count = 0;
+	CHECK_EQ(block_new(board, &slow_driver, &slow, &disk, NULL), 0);
+	chained_disk = block_find(board, "d");
+	board_lock(board);
+	block_submit(chained_disk, &r);
+	usleep(50000);
+	CHECK_EQ(board_save(board, fd, NULL), 0);
+	CHECK_EQ(done_count, 2);
+	board_unlock(board);
+	close(fd);
+	board_free(board);
+	loop_free(loop);
+}
+
 static void damaged_snapshots_are_refused(void)
 {
 	struct rig *from = rig_new(&probe_class, "");
@@ -598,6 +632,7 @@ int main(void)
 	messages_pend_behind_masks();
 	intx_follows_the_command_register();
 	requests_complete_on_the_loop();
+	a_snapshot_waits_for_requests_that_follow();
 	damaged_snapshots_are_refused();
 	the_a20_gate_is_for_processors();
 	puts("core: ok");

@@ -5,6 +5,7 @@
 #include "engine/interp/flags.h"
 #include "vm.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -506,6 +507,57 @@ static struct kvm *open_engine(struct err *err)
 	return kvm_open_engine(NULL, err);
 }
 
+/* The instruction asks a device, and then faults or traps: KVM_RUN returns before that is delivered. */
+static struct machine *stop_before_delivery(const uint8_t *code, const uint8_t *end)
+{
+	struct machine *m = machine_new();
+	struct kvm_userspace_memory_region slot = { .memory_size = 0x200000,
+						    .userspace_addr = (uintptr_t)m->memory };
+
+	machine_start(m, LONG_64, code, end);
+	machine_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION,
+		      &(struct kvm_userspace_memory_region){ 0 });
+	machine_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &slot);
+	assert_int_equal(machine_run(m), KVM_EXIT_MMIO);
+	m->run->immediate_exit = 1;
+	assert_int_equal(kvm_ioctl(m->vcpu, KVM_RUN, NULL), -EINTR);
+	return m;
+}
+
+GUEST(late_fault_code, ".code64", "movl $0x40000000, %esp\n pushq 0x300000\n hlt");
+
+/* Whoever saves the vCPU may read the registers first. */
+static void a_page_fault_to_be_delivered_shows_in_cr2(void **state)
+{
+	struct kvm_vcpu_events events = { 0 };
+	struct kvm_sregs sregs = { 0 };
+	struct machine *m = stop_before_delivery(late_fault_code, late_fault_code_end);
+
+	machine_ioctl(m->vcpu, KVM_GET_SREGS, &sregs);
+	assert_int_equal(sregs.cr2, 0x3ffffff8);
+	machine_ioctl(m->vcpu, KVM_GET_VCPU_EVENTS, &events);
+	assert_true(events.exception.injected);
+	assert_int_equal(events.exception.nr, 14);
+	assert_int_equal(events.exception.error_code, 2);
+	machine_free(m);
+}
+
+GUEST(late_trap_code, ".code64", "pushq $0x102\n popfq\n pushq 0x300000\n hlt");
+
+static void a_trap_to_be_delivered_shows_in_dr6(void **state)
+{
+	struct kvm_vcpu_events events = { 0 };
+	struct kvm_debugregs debug = { 0 };
+	struct machine *m = stop_before_delivery(late_trap_code, late_trap_code_end);
+
+	machine_ioctl(m->vcpu, KVM_GET_DEBUGREGS, &debug);
+	assert_int_equal(debug.dr6 & 0xf00f, 0x4000);
+	machine_ioctl(m->vcpu, KVM_GET_VCPU_EVENTS, &events);
+	assert_true(events.exception.injected);
+	assert_int_equal(events.exception.nr, 1);
+	machine_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -534,6 +586,8 @@ int main(void)
 		cmocka_unit_test(protection_keys_count_at_once),
 		cmocka_unit_test(lazy_flags_are_the_manuals),
 		cmocka_unit_test(flags_keep_any_combination),
+		cmocka_unit_test(a_page_fault_to_be_delivered_shows_in_cr2),
+		cmocka_unit_test(a_trap_to_be_delivered_shows_in_dr6),
 	};
 
 	machine_open_system = open_engine;

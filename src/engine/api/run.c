@@ -350,6 +350,7 @@ int vcpu_run(struct vcpu *c)
 	pv_run_entered(c);
 	result = run_loop(c);
 	c->count_exits[c->run->exit_reason % ARRAY_LEN(c->count_exits)]++;
+	event_give_payload(c);
 	pv_run_left(c);
 	fpu_leave(c);
 	if (c->has_signal_mask)

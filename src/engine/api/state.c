@@ -241,14 +241,13 @@ void events_get(struct vcpu *c, struct kvm_vcpu_events *events)
 	/* One that nobody has begun to deliver counts as injected too: it will not be lost. */
 	const struct event *e = c->raised.kind != EVENT_NONE ? &c->raised : &c->injected;
 
+	event_give_payload(c);
 	memset(events, 0, sizeof(*events));
 	if (is_exception(e) && (e->kind != EVENT_SOFTWARE || e->vector < 32)) {
 		events->exception.injected = 1;
 		events->exception.nr = e->vector;
 		events->exception.has_error_code = e->has_error;
 		events->exception.error_code = e->error;
-		if (e->vector == EXC_PF && !e->payload_done)
-			c->cr2 = e->payload;
 	} else if (e->kind == EVENT_INTERRUPT || e->kind == EVENT_SOFTWARE) {
 		events->interrupt.injected = 1;
 		events->interrupt.nr = e->vector;

@@ -210,14 +210,35 @@ static void deliver_real(struct vcpu *c, const struct event *e)
 	deliver_ivt(c, e, c->idt.base, flags_image(c, e), F_IF | F_TF | F_AC | F_RF);
 }
 
+static bool is_debug(const struct event *e)
+{
+	return e->vector == EXC_DB && e->kind != EVENT_SOFTWARE && e->kind != EVENT_INTERRUPT;
+}
+
+static void give_payload(struct vcpu *c, struct event *e)
+{
+	if (e->payload_done)
+		return;
+	if (e->vector == EXC_PF && e->kind == EVENT_FAULT)
+		c->cr2 = e->payload;
+	else if (is_debug(e))
+		debug_merge(c, e->payload | (e->kind == EVENT_INT1 ? c->pending_debug : 0));
+	e->payload_done = true;
+}
+
+void event_give_payload(struct vcpu *c)
+{
+	struct event *e = c->raised.kind != EVENT_NONE ? &c->raised : &c->injected;
+
+	if (e->kind != EVENT_NONE)
+		give_payload(c, e);
+}
+
 /* What a delivered event leaves behind besides the handler's frame. */
 static void delivered(struct vcpu *c, const struct event *e)
 {
-	if (e->vector == EXC_DB && !(e->kind == EVENT_SOFTWARE || e->kind == EVENT_INTERRUPT)) {
-		if (!e->payload_done)
-			debug_merge(c, e->payload | (e->kind == EVENT_INT1 ? c->pending_debug : 0));
+	if (is_debug(e))
 		c->dr[7] &= ~BIT(13); /* GD */
-	}
 	if (e->kind == EVENT_NMI)
 		c->nmi_masked = true;
 	if (e->kind != EVENT_SOFTWARE)
@@ -238,11 +259,10 @@ static void delivered(struct vcpu *c, const struct event *e)
 
 void event_deliver(struct vcpu *c)
 {
-	const struct event e = c->injected;
-	struct event *raised = &c->raised;
+	struct event e, *raised = &c->raised;
 
-	if (e.vector == EXC_PF && e.kind == EVENT_FAULT && !e.payload_done)
-		c->cr2 = e.payload;
+	give_payload(c, &c->injected);
+	e = c->injected;
 	raised->kind = EVENT_NONE;
 	if (log_wants(c, VM_LOG_INT))
 		log_interrupt(c, &e);
