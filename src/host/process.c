@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -50,7 +49,6 @@ void process_detach(int ready)
 
 struct process_signals {
 	struct loop_watch *watch;
-	int fd;
 	void (*arrived)(void *context, int number);
 	void *context;
 };
@@ -75,39 +73,53 @@ void process_end_cleanly(void (*restore)(void))
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* No signalfd: the kernel would wake who waits for it whenever a vCPU's access misses the window. */
+static int signal_pipe[2];
+
+static void note_signal(int number)
+{
+	uint8_t byte = (uint8_t)number;
+	int before = errno;
+
+	(void)!write(signal_pipe[1], &byte, 1);
+	errno = before;
+}
+
 static void on_signal(void *context, unsigned events)
 {
 	struct process_signals *signals = context;
-	struct signalfd_siginfo info;
+	uint8_t number;
 
 	(void)events;
-	if (read(signals->fd, &info, sizeof(info)) == sizeof(info))
-		signals->arrived(signals->context, (int)info.ssi_signo);
+	if (read(signal_pipe[0], &number, 1) == 1)
+		signals->arrived(signals->context, number);
 }
 
 struct process_signals *process_watch_signals(struct loop *loop,
 					      void (*arrived)(void *context, int number),
 					      void *context)
 {
-	struct process_signals *signals = must_alloc(sizeof(*signals));
-	sigset_t set;
+	struct process_signals *signals;
 
-	sigemptyset(&set);
-	for (unsigned i = 0; i < ARRAY_LEN(ending); i++)
-		sigaddset(&set, ending[i]);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK))
+		return NULL;
+	signals = must_alloc(sizeof(*signals));
 	signals->arrived = arrived;
 	signals->context = context;
-	signals->watch = loop_watch(loop, signals->fd, LOOP_READ, on_signal, signals);
+	signals->watch = loop_watch(loop, signal_pipe[0], LOOP_READ, on_signal, signals);
+	for (unsigned i = 0; i < ARRAY_LEN(ending); i++)
+		signal(ending[i], note_signal);
 	return signals;
 }
 
 void process_unwatch_signals(struct process_signals *signals)
 {
+	for (unsigned i = 0; i < ARRAY_LEN(ending); i++)
+		signal(ending[i], SIG_IGN);
 	if (signals->watch)
 		loop_unwatch(signals->watch);
-	close(signals->fd);
+	close(signal_pipe[0]);
+	close(signal_pipe[1]);
 	free(signals);
 }
 
