@@ -64,6 +64,27 @@ static void legacy_replacement_ticks_on_irq_0(void)
 	rig_free(rig);
 }
 
+/* As Linux leaves it when it has found a better timer: periodic, and off. */
+static void a_comparator_that_nobody_hears_needs_no_timer(void)
+{
+	struct rig *rig = make();
+
+	rig_write(rig, timer_reg(0, 0), 4, 0x148);
+	rig_write(rig, timer_reg(0, 8), 4, 1000);
+	rig_write(rig, timer_reg(0, 8), 4, 100000);
+	rig_write(rig, BASE + CONFIG, 4, 3);
+	CHECK_EQ(board_next_deadline(rig_board(rig)), 0);
+	CHECK_EQ(rig_read(rig, timer_reg(0, 8), 4), 1000);
+	rig_advance(rig, 100 * SECOND); /* the counter has passed 32 bits */
+	CHECK_EQ(rig_read(rig, timer_reg(0, 8), 4), (uint32_t)(1000 + 100000ull * 100000));
+	rig_advance(rig, MILLISECOND / 2);
+	rig_write(rig, timer_reg(0, 0), 4, 0x14c);
+	CHECK_EQ(rig_irq_edges(rig, 0), 0);
+	rig_advance(rig, SECOND);
+	CHECK_EQ(rig_irq_edges(rig, 0), 1000);
+	rig_free(rig);
+}
+
 static void the_clock_is_cut_off_while_replaced(void)
 {
 	struct rig *rig = make();
@@ -117,6 +138,7 @@ int main(void)
 	counter_runs_at_100_mhz_when_told();
 	a_one_shot_fires_once();
 	legacy_replacement_ticks_on_irq_0();
+	a_comparator_that_nobody_hears_needs_no_timer();
 	the_clock_is_cut_off_while_replaced();
 	a_level_interrupt_waits_for_its_status_bit();
 	tiny_periods_do_not_hang_the_board();

@@ -4,7 +4,8 @@
  *
  * The counter is guest time divided by ten while it runs. Each comparator has a timer of the core at
  * the moment it matches; a periodic one moves its comparator on by whole periods, computed, not
- * counted, so a guest that was away or asks for a tiny period costs nothing extra.
+ * counted, so a guest that was away or asks for a tiny period costs nothing extra. One whose match nobody
+ * could notice has no timer: it is moved on when somebody asks.
  *
  * Manual: Intel, IA-PC HPET specification 1.0a; section names in [brackets].
  * Not modelled: more than three comparators; periods under 10 us are interrupted every 10 us only.
@@ -34,6 +35,7 @@ enum {
 struct comparator {
 	uint64_t config; /* without the read-only bits */
 	uint64_t comparator, period, fsb;
+	uint64_t since; /* while it is silent: the counter when the comparator was right */
 	struct timer timer;
 };
 
@@ -54,6 +56,7 @@ static const struct field comparator_fields[] = {
 	STATE(struct comparator, comparator),
 	STATE(struct comparator, period),
 	STATE(struct comparator, fsb),
+	STATE(struct comparator, since, .since = 1),
 	STATE(struct comparator, timer),
 	{ 0 }
 };
@@ -129,10 +132,15 @@ static void raise(struct hpet *h, unsigned number)
 		irq_pulse(&h->dev, (unsigned)route(h, number));
 }
 
-/* Ticks until the comparator matches next: at least one, modulo the width. */
-static uint64_t distance(const struct hpet *h, const struct comparator *t)
+static bool is_silent(const struct comparator *t)
 {
-	uint64_t away = t->comparator - counter_now(h);
+	return !(t->config & (T_ENABLE | T_LEVEL));
+}
+
+/* Ticks from `now` until the comparator matches next: at least one, modulo the width. */
+static uint64_t distance(const struct comparator *t, uint64_t now)
+{
+	uint64_t away = t->comparator - now;
 
 	if (is_32bit(t))
 		away = (uint32_t)away;
@@ -141,9 +149,10 @@ static uint64_t distance(const struct hpet *h, const struct comparator *t)
 
 static void schedule(struct hpet *h, struct comparator *t, bool just_fired)
 {
-	uint64_t now = dev_now(&h->dev), ticks = distance(h, t), wait;
+	uint64_t now = dev_now(&h->dev), ticks = distance(t, counter_now(h)), wait;
 
-	if (!runs(h)) {
+	t->since = counter_now(h);
+	if (!runs(h) || is_silent(t)) {
 		timer_stop(&t->timer);
 		return;
 	}
@@ -174,6 +183,18 @@ static void fire(struct hpet *h, unsigned number)
 	}
 	raise(h, number);
 	schedule(h, t, true);
+}
+
+static void catch_up(const struct hpet *h, struct comparator *t)
+{
+	uint64_t now = counter_now(h), first = distance(t, t->since);
+
+	if (!runs(h) || !is_silent(t) || !(t->config & T_PERIODIC) || !t->period || now - t->since < first)
+		return;
+	t->comparator += ((now - t->since - first) / t->period + 1) * t->period;
+	if (is_32bit(t))
+		t->comparator = (uint32_t)t->comparator;
+	t->since = now;
 }
 
 static void on_timer_0(struct dev *dev)
@@ -209,9 +230,9 @@ static uint64_t timer_config(const struct hpet *h, const struct comparator *t)
 }
 
 /* The 64-bit register that holds the offset; 0 for what is not there. */
-static uint64_t read_register(const struct hpet *h, unsigned reg)
+static uint64_t read_register(struct hpet *h, unsigned reg)
 {
-	const struct comparator *t = &h->timers[MIN((reg - TIMER_BASE) / TIMER_BYTES, TIMERS - 1u)];
+	struct comparator *t = &h->timers[MIN((reg - TIMER_BASE) / TIMER_BYTES, TIMERS - 1u)];
 
 	switch (reg) {
 	case REG_CAPABILITIES:
@@ -229,6 +250,7 @@ static uint64_t read_register(const struct hpet *h, unsigned reg)
 	case TIMER_CONFIG:
 		return timer_config(h, t);
 	case TIMER_COMPARATOR:
+		catch_up(h, t);
 		return t->comparator;
 	case TIMER_FSB:
 		return t->fsb;
@@ -320,6 +342,8 @@ static void hpet_write(struct dev *dev, uint64_t offset, unsigned size, uint64_t
 	uint64_t mask = bits_of(UINT64_MAX, 0, 8 * size) << shift;
 
 	value <<= shift;
+	for (unsigned i = 0; i < TIMERS; i++)
+		catch_up(h, &h->timers[i]);
 	switch (reg) {
 	case REG_CONFIG:
 		write_config(h, (h->config & ~mask) | (value & mask));
@@ -385,6 +409,8 @@ static int hpet_restored(struct dev *dev, struct err *err)
 
 		if (t->config & ~(uint64_t)T_WRITABLE)
 			return fail(err, EINVAL, "an HPET comparator has impossible bits set");
+		if (is_silent(t) && t->timer.deadline) /* saved by one that let it run */
+			schedule(h, t, false);
 		if (!runs(h))
 			timer_stop(&t->timer);
 	}
@@ -398,6 +424,7 @@ const struct dev_class hpet_class = {
 	.size = sizeof(struct hpet),
 	.fields = hpet_fields,
 	.board_only = true,
+	.state_version = 1,
 	.attach = hpet_attach,
 	.reset = hpet_reset,
 	.restored = hpet_restored,
