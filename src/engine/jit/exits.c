@@ -135,9 +135,20 @@ static void emit_far_jumps(struct translator *t)
 	}
 }
 
+/* No room: from the start. */
+static void emit_crowded(struct translator *t)
+{
+	for (unsigned n = 0; n < t->crowds; n++) {
+		emit_land(&t->e, t->crowded[n].from);
+		emit_load(&t->e, 8, H_RSP, GS(jit_returns));
+		emit_jmp_to(&t->e, t->crowded[n].resume);
+	}
+}
+
 void exits_emit(struct translator *t)
 {
 	emit_far_jumps(t);
+	emit_crowded(t);
 	for (unsigned n = 0; n < t->stubs; n++) {
 		const struct link_stub *stub = &t->stub[n];
 
@@ -160,10 +171,12 @@ void remember_return(struct translator *t, uint64_t back)
 {
 	clobber_flags(t);
 	emit_alu(&t->e, ALU_CMP, 8, H_RSP, GS(jit_returns_end));
-	emit_mem(&t->e, (struct encoding){ .map = 0x0f, .opcode = 0x40 | CC_BE, .size = 8 }, H_RSP,
-		 GS(jit_returns)); /* no room: from the start */
-	emit_mov_imm(&t->e, T0, back);
-	emit_push_reg(&t->e, T0);
+	t->crowded[t->crowds].from = emit_jcc(&t->e, CC_BE);
+	t->crowded[t->crowds++].resume = emit_here(&t->e);
+	if ((int64_t)back == (int32_t)back)
+		emit_push_imm(&t->e, (int32_t)back);
+	else
+		emit_push_reg(&t->e, T1);
 }
 
 void come_back(struct translator *t, uint64_t back)

@@ -197,6 +197,9 @@ struct translator {
 		enum vector_level vectors;
 	} far_jump[2 * JIT_PARTS];
 	unsigned far_jumps;
+	/* Calls that find no room for the way back, and where they go on; the copy has its own. */
+	struct { uint8_t *from; const uint8_t *resume; } crowded[2];
+	unsigned crowds;
 	uint8_t *leave[8]; /* jumps of the entry's checks */
 	unsigned leaves;
 	uint8_t *vectors_missing; /* the entry's jump */
@@ -341,7 +344,8 @@ void load_identity(struct translator *t, uint64_t linear); /* what is in the pag
 void exit_direct(struct translator *t, uint64_t target);
 void exit_if(struct translator *t, enum condition condition, uint64_t target); /* once in a block */
 void exits_emit(struct translator *t); /* what is out of line */
-/* Calls, behind the guest's push: remember_return(), the host's call, and where that returns to. */
+/* Calls, behind the guest's push: remember_return(), the host's call, and where that returns to. T1 is
+ * `back` unless that is a signed number of 32 bits. */
 void call_direct(struct translator *t, uint64_t target, uint64_t back);
 void remember_return(struct translator *t, uint64_t back);
 void come_back(struct translator *t, uint64_t back);

@@ -13,17 +13,18 @@ static void jump_if(struct translator *t, const struct insn *i, unsigned conditi
 	exit_direct(t, insn_end(t, i));
 }
 
+/* T1 has what is pushed if that is no signed number of 32 bits. */
 static void push_return(struct translator *t, const struct insn *i)
 {
 	uint64_t back = insn_end(t, i);
 	struct host_memory slot;
 
 	slot = host_operand_of_stack(t, -(int32_t)i->opsize, i->opsize, true);
-	if (i->opsize <= 4 || (int64_t)back == (int32_t)back) {
+	if ((int64_t)back == (int32_t)back) {
 		emit_store_imm(&t->e, i->opsize, slot, (int32_t)back);
 	} else {
 		emit_mov_imm(&t->e, T1, back);
-		emit_store(&t->e, 8, slot, T1);
+		emit_store(&t->e, i->opsize, slot, T1);
 	}
 	move_stack(t, GUEST_RSP, -(int32_t)i->opsize);
 }
