@@ -124,7 +124,7 @@ struct event {
 	uint8_t length; /* of the INT instruction that a software event resumes behind */
 	uint32_t error;
 	uint64_t payload; /* CR2 of #PF, DR6 bits of #DB */
-	bool payload_done; /* CR2 and DR6 hold it already (set with KVM_SET_VCPU_EVENTS) */
+	bool payload_done; /* CR2 and DR6 hold it already */
 };
 enum event_kind { EVENT_NONE, EVENT_FAULT, EVENT_TRAP, EVENT_SOFTWARE, EVENT_INTERRUPT, EVENT_NMI,
 		  EVENT_INT1 /* as EVENT_SOFTWARE, but the gate's DPL is not checked */ };

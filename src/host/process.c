@@ -57,6 +57,12 @@ static void (*clean_up)(void); /* before a signal ends the process */
 
 static const int ending[] = { SIGTERM, SIGINT, SIGHUP };
 
+static void on_ending(void (*handler)(int number))
+{
+	for (unsigned i = 0; i < ARRAY_LEN(ending); i++)
+		signal(ending[i], handler);
+}
+
 static void end_at_once(int number)
 {
 	clean_up();
@@ -67,8 +73,7 @@ static void end_at_once(int number)
 void process_end_cleanly(void (*restore)(void))
 {
 	clean_up = restore;
-	for (unsigned i = 0; i < ARRAY_LEN(ending); i++)
-		signal(ending[i], end_at_once);
+	on_ending(end_at_once);
 	signal(SIGABRT, end_at_once);
 	signal(SIGPIPE, SIG_IGN);
 }
@@ -99,27 +104,26 @@ struct process_signals *process_watch_signals(struct loop *loop,
 					      void (*arrived)(void *context, int number),
 					      void *context)
 {
-	struct process_signals *signals;
+	struct process_signals *signals = must_alloc(sizeof(*signals));
 
-	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK))
-		return NULL;
-	signals = must_alloc(sizeof(*signals));
 	signals->arrived = arrived;
 	signals->context = context;
-	signals->watch = loop_watch(loop, signal_pipe[0], LOOP_READ, on_signal, signals);
-	for (unsigned i = 0; i < ARRAY_LEN(ending); i++)
-		signal(ending[i], note_signal);
+	if (!pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK))
+		signals->watch =
+			loop_watch(loop, signal_pipe[0], LOOP_READ, on_signal, signals);
+	if (signals->watch)
+		on_ending(note_signal);
 	return signals;
 }
 
 void process_unwatch_signals(struct process_signals *signals)
 {
-	for (unsigned i = 0; i < ARRAY_LEN(ending); i++)
-		signal(ending[i], SIG_IGN);
-	if (signals->watch)
+	if (signals->watch) {
+		on_ending(SIG_IGN);
 		loop_unwatch(signals->watch);
-	close(signal_pipe[0]);
-	close(signal_pipe[1]);
+		close(signal_pipe[0]);
+		close(signal_pipe[1]);
+	}
 	free(signals);
 }
 

@@ -16,7 +16,7 @@ int process_daemonize(int *ready, struct err *err);
 void process_detach(int ready); /* and gives the terminal up */
 /* Signals that end the process (TERM, INT, HUP, ABRT) call this first; SIGPIPE is ignored. */
 void process_end_cleanly(void (*restore)(void));
-/* TERM, INT and HUP come to the loop's thread instead. NULL: they cannot. Once unwatched they are ignored. */
+/* TERM, INT and HUP come to the loop's thread instead; once unwatched they are ignored. */
 struct process_signals *process_watch_signals(struct loop *loop,
 					      void (*arrived)(void *context, int number),
 					      void *context);

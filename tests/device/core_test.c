@@ -467,21 +467,27 @@ static void on_done(struct block_request *request, int error)
 	done_error |= error;
 }
 
+static const struct block_options slow_options = { .id = "d", .size = 8192 };
+
+static struct block *add_slow_disk(struct board *board, struct slow *slow)
+{
+	done_count = 0;
+	CHECK_EQ(block_new(board, &slow_driver, slow, &slow_options, NULL), 0);
+	return block_find(board, "d");
+}
+
 static void requests_complete_on_the_loop(void)
 {
 	struct slow slow = { 0 };
 	struct loop *loop = loop_new();
 	struct board_options options = { .loop = loop };
 	struct board *board = board_new(&options, NULL);
-	struct block_options disk = { .id = "d", .size = 8192 };
+	struct block *block = add_slow_disk(board, &slow);
 	uint8_t buffer[1024];
 	struct iovec iov[] = { { buffer, 512 }, { buffer + 512, 512 } };
 	struct block_request r[4];
-	struct block *block;
 
-	CHECK_EQ(block_new(board, &slow_driver, &slow, &disk, NULL), 0);
-	CHECK_EQ(block_new(board, &slow_driver, &slow, &disk, NULL), -EEXIST);
-	block = block_find(board, "d");
+	CHECK_EQ(block_new(board, &slow_driver, &slow, &slow_options, NULL), -EEXIST);
 	board_lock(board);
 	for (unsigned i = 0; i < 4; i++) {
 		r[i] = (struct block_request){ .op = i == 3 ? BLOCK_FLUSH : BLOCK_READ,
@@ -527,13 +533,10 @@ static void a_snapshot_waits_for_requests_that_follow(void)
 	struct loop *loop = loop_new();
 	struct board_options options = { .loop = loop };
 	struct board *board = board_new(&options, NULL);
-	struct block_options disk = { .id = "d", .size = 8192 };
 	struct block_request r = { .op = BLOCK_FLUSH, .done = on_first_done };
 	int fd = memfd_create("s", 0);
 
-	done_count = 0;
-	CHECK_EQ(block_new(board, &slow_driver, &slow, &disk, NULL), 0);
-	chained_disk = block_find(board, "d");
+	chained_disk = add_slow_disk(board, &slow);
 	board_lock(board);
 	block_submit(chained_disk, &r);
 	usleep(50000);

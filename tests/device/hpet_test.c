@@ -51,14 +51,22 @@ static void a_one_shot_fires_once(void)
 	rig_free(rig);
 }
 
-static void legacy_replacement_ticks_on_irq_0(void)
+/* Timer 0, by legacy replacement, each millisecond. */
+static struct rig *make_periodic(unsigned config, unsigned first)
 {
 	struct rig *rig = make();
 
-	rig_write(rig, timer_reg(0, 0), 4, 0x14c);
-	rig_write(rig, timer_reg(0, 8), 4, 100000);
+	rig_write(rig, timer_reg(0, 0), 4, config);
+	rig_write(rig, timer_reg(0, 8), 4, first);
 	rig_write(rig, timer_reg(0, 8), 4, 100000);
 	rig_write(rig, BASE + CONFIG, 4, 3);
+	return rig;
+}
+
+static void legacy_replacement_ticks_on_irq_0(void)
+{
+	struct rig *rig = make_periodic(0x14c, 100000);
+
 	rig_advance(rig, SECOND);
 	CHECK_EQ(rig_irq_edges(rig, 0), 1000);
 	rig_free(rig);
@@ -67,12 +75,8 @@ static void legacy_replacement_ticks_on_irq_0(void)
 /* As Linux leaves it when it has found a better timer: periodic, and off. */
 static void a_comparator_that_nobody_hears_needs_no_timer(void)
 {
-	struct rig *rig = make();
+	struct rig *rig = make_periodic(0x148, 1000);
 
-	rig_write(rig, timer_reg(0, 0), 4, 0x148);
-	rig_write(rig, timer_reg(0, 8), 4, 1000);
-	rig_write(rig, timer_reg(0, 8), 4, 100000);
-	rig_write(rig, BASE + CONFIG, 4, 3);
 	CHECK_EQ(board_next_deadline(rig_board(rig)), 0);
 	CHECK_EQ(rig_read(rig, timer_reg(0, 8), 4), 1000);
 	rig_advance(rig, 100 * SECOND); /* the counter has passed 32 bits */

@@ -453,14 +453,10 @@ GUEST(two_parts_code, ".code64", "sti\n movq $0x1234567, 0x2ffffc\n hlt\n"
 static void an_interrupt_waits_for_the_rest_of_an_instruction(void **state)
 {
 	struct machine *m = machine_new();
-	struct kvm_userspace_memory_region slot = { .memory_size = 0x200000,
-						    .userspace_addr = (uintptr_t)m->memory };
 
 	machine_start(m, LONG_64, two_parts_code, two_parts_code_end);
 	machine_set_gate(m, 0x55, CODE_AT + 64);
-	machine_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION,
-		      &(struct kvm_userspace_memory_region){ 0 });
-	machine_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &slot);
+	machine_leave_hole(m);
 	expect_mmio(m, true, 0x2ffffc, 4);
 	m->run->immediate_exit = 1;
 	assert_int_equal(kvm_ioctl(m->vcpu, KVM_RUN, NULL), 0);

@@ -502,26 +502,28 @@ static void flags_keep_any_combination(void **state)
 	free(c);
 }
 
-static struct kvm *open_engine(struct err *err)
-{
-	return kvm_open_engine(NULL, err);
-}
-
 /* The instruction asks a device, and then faults or traps: KVM_RUN returns before that is delivered. */
 static struct machine *stop_before_delivery(const uint8_t *code, const uint8_t *end)
 {
 	struct machine *m = machine_new();
-	struct kvm_userspace_memory_region slot = { .memory_size = 0x200000,
-						    .userspace_addr = (uintptr_t)m->memory };
 
 	machine_start(m, LONG_64, code, end);
-	machine_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION,
-		      &(struct kvm_userspace_memory_region){ 0 });
-	machine_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &slot);
+	machine_leave_hole(m);
 	assert_int_equal(machine_run(m), KVM_EXIT_MMIO);
 	m->run->immediate_exit = 1;
 	assert_int_equal(kvm_ioctl(m->vcpu, KVM_RUN, NULL), -EINTR);
 	return m;
+}
+
+static void expect_due(struct machine *m, uint8_t vector, uint32_t error)
+{
+	struct kvm_vcpu_events events = { 0 };
+
+	machine_ioctl(m->vcpu, KVM_GET_VCPU_EVENTS, &events);
+	assert_true(events.exception.injected);
+	assert_int_equal(events.exception.nr, vector);
+	assert_int_equal(events.exception.error_code, error);
+	machine_free(m);
 }
 
 GUEST(late_fault_code, ".code64", "movl $0x40000000, %esp\n pushq 0x300000\n hlt");
@@ -529,33 +531,29 @@ GUEST(late_fault_code, ".code64", "movl $0x40000000, %esp\n pushq 0x300000\n hlt
 /* Whoever saves the vCPU may read the registers first. */
 static void a_page_fault_to_be_delivered_shows_in_cr2(void **state)
 {
-	struct kvm_vcpu_events events = { 0 };
 	struct kvm_sregs sregs = { 0 };
 	struct machine *m = stop_before_delivery(late_fault_code, late_fault_code_end);
 
 	machine_ioctl(m->vcpu, KVM_GET_SREGS, &sregs);
 	assert_int_equal(sregs.cr2, 0x3ffffff8);
-	machine_ioctl(m->vcpu, KVM_GET_VCPU_EVENTS, &events);
-	assert_true(events.exception.injected);
-	assert_int_equal(events.exception.nr, 14);
-	assert_int_equal(events.exception.error_code, 2);
-	machine_free(m);
+	expect_due(m, 14, 2);
 }
 
 GUEST(late_trap_code, ".code64", "pushq $0x102\n popfq\n pushq 0x300000\n hlt");
 
 static void a_trap_to_be_delivered_shows_in_dr6(void **state)
 {
-	struct kvm_vcpu_events events = { 0 };
 	struct kvm_debugregs debug = { 0 };
 	struct machine *m = stop_before_delivery(late_trap_code, late_trap_code_end);
 
 	machine_ioctl(m->vcpu, KVM_GET_DEBUGREGS, &debug);
 	assert_int_equal(debug.dr6 & 0xf00f, 0x4000);
-	machine_ioctl(m->vcpu, KVM_GET_VCPU_EVENTS, &events);
-	assert_true(events.exception.injected);
-	assert_int_equal(events.exception.nr, 1);
-	machine_free(m);
+	expect_due(m, 1, 0);
+}
+
+static struct kvm *open_engine(struct err *err)
+{
+	return kvm_open_engine(NULL, err);
 }
 
 int main(void)

@@ -77,17 +77,27 @@ void machine_free(struct machine *m)
 
 static void put32(struct machine *m, unsigned at, uint32_t value)
 {
-	store_le64(m->memory + at, value);
+	store_le32(m->memory + at, value);
 }
 
 void machine_put64(struct machine *m, uint64_t at, uint64_t value)
 {
-	memcpy(m->memory + at, &value, sizeof(value));
+	store_le64(m->memory + at, value);
 }
 
 uint64_t machine_get64(const struct machine *m, uint64_t at)
 {
 	return load_le64(m->memory + at);
+}
+
+void machine_leave_hole(struct machine *m)
+{
+	struct kvm_userspace_memory_region slot = { 0 };
+
+	machine_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &slot);
+	slot.memory_size = HOLE_AT;
+	slot.userspace_addr = (uintptr_t)m->memory;
+	machine_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &slot);
 }
 
 void machine_set_gate(struct machine *m, unsigned vector, uint64_t handler)

@@ -18,6 +18,7 @@ enum {
 	TABLES_AT = 0x1000, /* PML4, PDPT, page directory, page table; GDT and IDT behind */
 	GDT_AT = 0x5000,
 	IDT_AT = 0x6000,
+	HOLE_AT = 0x200000,
 };
 
 struct machine {
@@ -41,6 +42,9 @@ void machine_start(struct machine *m, enum machine_mode mode, const uint8_t *cod
 /* Guest memory. */
 void machine_put64(struct machine *m, uint64_t at, uint64_t value);
 uint64_t machine_get64(const struct machine *m, uint64_t at);
+
+/* What is from HOLE_AT on is no memory any more. */
+void machine_leave_hole(struct machine *m);
 
 /* 64-bit IDT entry. */
 void machine_set_gate(struct machine *m, unsigned vector, uint64_t handler);

@@ -149,9 +149,10 @@ static uint64_t distance(const struct comparator *t, uint64_t now)
 
 static void schedule(struct hpet *h, struct comparator *t, bool just_fired)
 {
-	uint64_t now = dev_now(&h->dev), ticks = distance(t, counter_now(h)), wait;
+	uint64_t now = dev_now(&h->dev), ticks, wait;
 
 	t->since = counter_now(h);
+	ticks = distance(t, t->since);
 	if (!runs(h) || is_silent(t)) {
 		timer_stop(&t->timer);
 		return;
@@ -166,6 +167,19 @@ static void schedule(struct hpet *h, struct comparator *t, bool just_fired)
 		timer_arm(&t->timer, now + wait);
 }
 
+/* A periodic one, whose match was so many ticks ago. */
+static void move_on(struct comparator *t, uint64_t behind)
+{
+	t->comparator += (behind / t->period + 1) * t->period;
+	if (is_32bit(t))
+		t->comparator = (uint32_t)t->comparator;
+}
+
+static bool moves(const struct comparator *t)
+{
+	return t->config & T_PERIODIC && t->period;
+}
+
 static void fire(struct hpet *h, unsigned number)
 {
 	struct comparator *t = &h->timers[number];
@@ -173,27 +187,24 @@ static void fire(struct hpet *h, unsigned number)
 
 	if (!runs(h))
 		return;
-	if (t->config & T_PERIODIC && t->period) {
+	if (moves(t)) {
 		behind = now - t->comparator;
 		if (is_32bit(t))
 			behind = (uint32_t)behind;
-		t->comparator += (behind / t->period + 1) * t->period;
-		if (is_32bit(t))
-			t->comparator = (uint32_t)t->comparator;
+		move_on(t, behind);
 	}
 	raise(h, number);
 	schedule(h, t, true);
 }
 
+/* What fire() does for the others. */
 static void catch_up(const struct hpet *h, struct comparator *t)
 {
-	uint64_t now = counter_now(h), first = distance(t, t->since);
+	uint64_t now = counter_now(h), first = distance(t, t->since), passed = now - t->since;
 
-	if (!runs(h) || !is_silent(t) || !(t->config & T_PERIODIC) || !t->period || now - t->since < first)
+	if (!runs(h) || !is_silent(t) || !moves(t) || passed < first)
 		return;
-	t->comparator += ((now - t->since - first) / t->period + 1) * t->period;
-	if (is_32bit(t))
-		t->comparator = (uint32_t)t->comparator;
+	move_on(t, passed - first);
 	t->since = now;
 }
 
@@ -409,10 +420,9 @@ static int hpet_restored(struct dev *dev, struct err *err)
 
 		if (t->config & ~(uint64_t)T_WRITABLE)
 			return fail(err, EINVAL, "an HPET comparator has impossible bits set");
-		if (is_silent(t) && t->timer.deadline) /* saved by one that let it run */
+		/* Armed where schedule() would not: by an older state, or a hostile one. */
+		if (t->timer.deadline && (is_silent(t) || !runs(h)))
 			schedule(h, t, false);
-		if (!runs(h))
-			timer_stop(&t->timer);
 	}
 	irq_legacy_replacement(dev, h->config & CONFIG_LEGACY);
 	return 0;

@@ -239,9 +239,8 @@ static bool is_exception(const struct event *e)
 void events_get(struct vcpu *c, struct kvm_vcpu_events *events)
 {
 	/* One that nobody has begun to deliver counts as injected too: it will not be lost. */
-	const struct event *e = c->raised.kind != EVENT_NONE ? &c->raised : &c->injected;
+	const struct event *e = event_give_payload(c);
 
-	event_give_payload(c);
 	memset(events, 0, sizeof(*events));
 	if (is_exception(e) && (e->kind != EVENT_SOFTWARE || e->vector < 32)) {
 		events->exception.injected = 1;

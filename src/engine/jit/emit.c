@@ -117,7 +117,7 @@ void emit_mov_imm(struct emitter *e, unsigned to, uint64_t value)
 			emit_u8(e, 0x41);
 		emit_u8(e, 0xb8 | (to & 7));
 		emit_u32(e, (uint32_t)value);
-	} else if ((int64_t)value == (int32_t)value) {
+	} else if (is_signed_32(value)) {
 		emit_reg(e, GENERAL(0xc7, 8), 0, to);
 		emit_u32(e, (uint32_t)value);
 	} else {
@@ -279,10 +279,15 @@ uint8_t *emit_lea_forward(struct emitter *e, unsigned to)
 	return e->out - 4;
 }
 
+void branch_aim(uint8_t *place, int64_t run_delta, const uint8_t *run)
+{
+	store_le32(place, (uint32_t)(run - (place + 4 + run_delta)));
+}
+
 static void aim(struct emitter *e, uint8_t *place, const uint8_t *run)
 {
 	if (!e->full)
-		store_le32(place, (uint32_t)(run - (place + 4 + e->run_delta)));
+		branch_aim(place, e->run_delta, run);
 }
 
 void emit_land(struct emitter *e, uint8_t *place)

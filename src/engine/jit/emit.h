@@ -26,6 +26,12 @@ struct emitter {
 	uint32_t touched;    /* registers that were operands, as bits; a call touches all */
 };
 
+/* What instructions take as an operand. */
+static inline bool is_signed_32(uint64_t value)
+{
+	return (int64_t)value == (int32_t)value;
+}
+
 /* A memory operand: [base + index << scale + disp]. */
 struct host_memory {
 	int8_t base, index; /* -1: absent */
@@ -99,6 +105,7 @@ void emit_push_imm(struct emitter *e, int32_t imm); /* sign-extended */
 void emit_pop_reg(struct emitter *e, unsigned reg);
 
 /* Branches. A forward jump returns its place for emit_land(). */
+void branch_aim(uint8_t *place, int64_t run_delta, const uint8_t *run); /* also one long there */
 uint8_t *emit_jcc(struct emitter *e, enum condition cc);
 uint8_t *emit_jmp(struct emitter *e);
 uint8_t *emit_call(struct emitter *e);

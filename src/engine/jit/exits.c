@@ -173,7 +173,7 @@ void remember_return(struct translator *t, uint64_t back)
 	emit_alu(&t->e, ALU_CMP, 8, H_RSP, GS(jit_returns_end));
 	t->crowded[t->crowds].from = emit_jcc(&t->e, CC_BE);
 	t->crowded[t->crowds++].resume = emit_here(&t->e);
-	if ((int64_t)back == (int32_t)back)
+	if (is_signed_32(back))
 		emit_push_imm(&t->e, (int32_t)back);
 	else
 		emit_push_reg(&t->e, T1);

@@ -172,7 +172,7 @@ void indirect_emit_thunks(struct jit *jit, struct emitter *e)
 /* The run loop. */
 static void compare_with_rip(struct emitter *e, uint64_t rip)
 {
-	if ((int64_t)rip == (int32_t)rip) {
+	if (is_signed_32(rip)) {
 		emit_alu_imm(e, ALU_CMP, 8, T1, (int32_t)rip);
 	} else {
 		emit_mov_imm(e, T0, rip);

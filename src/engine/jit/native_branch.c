@@ -20,7 +20,7 @@ static void push_return(struct translator *t, const struct insn *i)
 	struct host_memory slot;
 
 	slot = host_operand_of_stack(t, -(int32_t)i->opsize, i->opsize, true);
-	if ((int64_t)back == (int32_t)back) {
+	if (is_signed_32(back)) {
 		emit_store_imm(&t->e, i->opsize, slot, (int32_t)back);
 	} else {
 		emit_mov_imm(&t->e, T1, back);

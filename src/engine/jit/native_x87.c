@@ -71,7 +71,7 @@ void x87_store_rip(struct translator *t, uint64_t rip)
 {
 	if (!rip)
 		return;
-	if ((int64_t)rip == (int32_t)rip) {
+	if (is_signed_32(rip)) {
 		emit_store_imm(&t->e, 8, area(FIP), (int32_t)rip);
 	} else {
 		emit_mov_imm(&t->e, T1, rip);

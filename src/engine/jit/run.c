@@ -366,11 +366,6 @@ static int64_t run_delta(const struct jit *jit)
 	return jit->code.run - jit->code.write;
 }
 
-static void aim(const struct jit *jit, uint8_t *displacement, const uint8_t *target)
-{
-	store_le32(displacement, (uint32_t)(target - (displacement + 4 + run_delta(jit))));
-}
-
 /* Links that lead to the translation of what was there before go on to the one of what is. Stamps
  * never come back, so nobody will want the old one; of two with other second pages both live. */
 static void supersede(const struct jit *jit, const uint8_t *old, const struct jit_block *block)
@@ -378,7 +373,7 @@ static void supersede(const struct jit *jit, const uint8_t *old, const struct ji
 	uint8_t *at = (uint8_t *)old - run_delta(jit);
 
 	at[0] = 0xe9;
-	aim(jit, at + 1, block->entry_any);
+	branch_aim(at + 1, run_delta(jit), block->entry_any);
 }
 
 void jit_arrived(struct vcpu *c, struct jit_block *block)
@@ -403,7 +398,7 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	} else if (link->page_code != block->page_code) {
 		return;
 	}
-	aim(c->jit, link->place, entry_for(link, block));
+	branch_aim(link->place, run_delta(c->jit), entry_for(link, block));
 	c->jit_link = NULL;
 	c->jit->counters.links++;
 }

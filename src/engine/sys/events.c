@@ -226,12 +226,13 @@ static void give_payload(struct vcpu *c, struct event *e)
 	e->payload_done = true;
 }
 
-void event_give_payload(struct vcpu *c)
+const struct event *event_give_payload(struct vcpu *c)
 {
 	struct event *e = c->raised.kind != EVENT_NONE ? &c->raised : &c->injected;
 
 	if (e->kind != EVENT_NONE)
 		give_payload(c, e);
+	return e;
 }
 
 /* What a delivered event leaves behind besides the handler's frame. */

@@ -19,8 +19,8 @@ void event_deliver(struct vcpu *c);
 /* c->raised happened while c->injected was being delivered: leaves in c->injected the one to
  * deliver next (benign, contributory, double fault). False: triple fault. [SDM 3 table 6-5] */
 bool event_combine(struct vcpu *c);
-/* CR2 and DR6 are from now on as the handler of the event that is due will find them. */
-void event_give_payload(struct vcpu *c);
+/* CR2 and DR6 are from now on as the handler of the event that is due will find them. That event. */
+const struct event *event_give_payload(struct vcpu *c);
 
 /* Interrupts may be taken now: IF, shadows, no event under way. */
 bool interrupts_allowed(const struct vcpu *c);
