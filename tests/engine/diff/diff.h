@@ -26,6 +26,7 @@ enum {
 	GDT_ENTRIES_USED = 16,
 	LDT_ENTRIES_USED = 10,
 	AREA_BYTES = 2816, /* XSAVE standard format, PKRU included */
+	PKRU = 9, /* its component of the area */
 	PKRU_DEFAULT = 0x55555554,
 };
 

@@ -126,6 +126,7 @@ static void set_system_registers(void)
 	const struct kvm_segment null = { .unusable = 1 };
 	struct kvm_segment code = data_segment, fs = null, gs = null;
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = xsave_supported() };
+	const bool has_keys = host_can_run(FEATURE_OSPKE); /* the engine always has */
 	struct kvm_sregs sregs;
 
 	code.selector = CODE_SELECTOR_64;
@@ -150,7 +151,9 @@ static void set_system_registers(void)
 					  .present = 1 };
 	sregs.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
 	sregs.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE | CR4_FSGSBASE |
-		    CR4_UMIP | CR4_PKE;
+		    CR4_UMIP | (has_keys ? CR4_PKE : 0);
+	if (!has_keys)
+		xcrs.xcrs[0].value &= ~BIT(PKRU);
 	sregs.cr3 = TABLES;
 	sregs.efer = EFER_LME | EFER_LMA | EFER_NX | EFER_SCE;
 	must(vm_ioctl(vcpu_object, KVM_SET_SREGS, (uintptr_t)&sregs, NULL), "set sregs");

@@ -116,11 +116,17 @@ static const int gpr_order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, 
 				   REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
 				   REG_R12, REG_R13, REG_R14, REG_R15 };
 
+/* Hosts without protection keys save less, and a word of the kernel's follows at once. */
+static size_t saved_bytes(const uint8_t *frame)
+{
+	return MIN((size_t)load_le32(frame + FX_SOFTWARE + 16), (size_t)AREA_BYTES);
+}
+
 static void copy_xsave_out(uint8_t *to, const uint8_t *frame)
 {
+	memset(to, 0, AREA_BYTES);
 	memcpy(to, frame, FX_SOFTWARE);
-	memset(to + FX_SOFTWARE, 0, HEADER - FX_SOFTWARE);
-	memcpy(to + HEADER, frame + HEADER, AREA_BYTES - HEADER);
+	memcpy(to + HEADER, frame + HEADER, saved_bytes(frame) - HEADER);
 }
 
 static void copy_xsave_in(uint8_t *frame, const uint8_t *from)
@@ -128,7 +134,7 @@ static void copy_xsave_in(uint8_t *frame, const uint8_t *from)
 	uint64_t features = load_le64(frame + FX_SOFTWARE + 8);
 
 	memcpy(frame, from, FX_SOFTWARE);
-	memcpy(frame + HEADER, from + HEADER, AREA_BYTES - HEADER);
+	memcpy(frame + HEADER, from + HEADER, saved_bytes(frame) - HEADER);
 	store_le64(frame + HEADER, load_le64(from + HEADER) & features);
 }
 

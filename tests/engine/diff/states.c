@@ -10,7 +10,7 @@
 #include "engine/interp/exec.h"
 
 enum { FCW_INIT = 0x37f, MXCSR_AT = 24, ST_AT = 32, XMM_AT = 160, BV_AT = 512 };
-enum { AVX = 2, OPMASK = 5, ZMM_HI256 = 6, HI16_ZMM = 7, PKRU = 9 };
+enum { AVX = 2, OPMASK = 5, ZMM_HI256 = 6, HI16_ZMM = 7 };
 
 void pattern_make(struct random *r, uint8_t *pattern)
 {
