@@ -269,12 +269,11 @@ uint8_t *emit_call(struct emitter *e)
 	return e->out - 4;
 }
 
-uint8_t *emit_lea_forward(struct emitter *e, unsigned to)
+uint8_t *emit_cmp_forward(struct emitter *e, unsigned reg)
 {
-	e->touched |= 1u << to;
-	emit_u8(e, 0x48 | (to > 7) << 2);
-	emit_u8(e, 0x8d);
-	emit_u8(e, (to & 7) << 3 | 5);
+	emit_u8(e, 0x48 | (reg > 7) << 2);
+	emit_u8(e, 0x3b);
+	emit_u8(e, (reg & 7) << 3 | 5);
 	emit_u32(e, 0);
 	return e->out - 4;
 }

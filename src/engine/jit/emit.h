@@ -109,7 +109,7 @@ void branch_aim(uint8_t *place, int64_t run_delta, const uint8_t *run); /* also 
 uint8_t *emit_jcc(struct emitter *e, enum condition cc);
 uint8_t *emit_jmp(struct emitter *e);
 uint8_t *emit_call(struct emitter *e);
-uint8_t *emit_lea_forward(struct emitter *e, unsigned to);
+uint8_t *emit_cmp_forward(struct emitter *e, unsigned reg); /* with 8 bytes there */
 void emit_land(struct emitter *e, uint8_t *place);            /* the jump leads here */
 void emit_jmp_to(struct emitter *e, const uint8_t *run);      /* absolute run address */
 void emit_jcc_to(struct emitter *e, enum condition cc, const uint8_t *run);

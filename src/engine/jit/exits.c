@@ -145,10 +145,22 @@ static void emit_crowded(struct translator *t)
 	}
 }
 
+static void emit_backs(struct translator *t)
+{
+	while (t->backs && (uintptr_t)t->e.out % 8)
+		emit_u8(&t->e, 0xcc);
+	for (unsigned n = 0; n < t->backs; n++) {
+		emit_land(&t->e, t->back[n].place);
+		emit_u32(&t->e, (uint32_t)t->back[n].rip);
+		emit_u32(&t->e, (uint32_t)(t->back[n].rip >> 32));
+	}
+}
+
 void exits_emit(struct translator *t)
 {
 	emit_far_jumps(t);
 	emit_crowded(t);
+	emit_backs(t);
 	for (unsigned n = 0; n < t->stubs; n++) {
 		const struct link_stub *stub = &t->stub[n];
 
@@ -164,48 +176,36 @@ void exits_emit(struct translator *t)
 }
 
 /*
- * The way back of a call is on the host's stack, the guest's RIP beside the host's, so that the
- * return is predicted as such: see RET in native_branch.c. Whoever leaves translated code drops all.
+ * Calls and returns are the host's, so that returns are predicted as such. A return brings the guest's
+ * target in T1; where it comes to that is held against what was behind the call. Flags are in memory.
+ * Whoever leaves translated code drops all ways back.
  */
-void remember_return(struct translator *t, uint64_t back)
+void need_room(struct translator *t)
 {
 	clobber_flags(t);
 	emit_alu(&t->e, ALU_CMP, 8, H_RSP, GS(jit_returns_end));
 	t->crowded[t->crowds].from = emit_jcc(&t->e, CC_BE);
 	t->crowded[t->crowds++].resume = emit_here(&t->e);
-	if (is_signed_32(back))
-		emit_push_imm(&t->e, (int32_t)back);
-	else
-		emit_push_reg(&t->e, T1);
 }
 
 void come_back(struct translator *t, uint64_t back)
 {
-	emit_lea(&t->e, 8, H_RSP, at_register(H_RSP, 8));
+	if (is_signed_32(back)) {
+		emit_alu_imm(&t->e, ALU_CMP, 8, T1, (int32_t)back);
+	} else {
+		t->back[t->backs].place = emit_cmp_forward(&t->e, T1);
+		t->back[t->backs++].rip = back;
+	}
+	emit_jcc_to(&t->e, CC_NE, t->jit->return_missed);
+	t->flags_in_host = false;
+	t->flags_in_memory = true;
 	t->vectors = VECTORS_NONE;
 	exit_direct(t, back);
 }
 
 void call_direct(struct translator *t, uint64_t target, uint64_t back)
 {
-	remember_return(t, back);
+	need_room(t);
 	exit_by(t, target, emit_call);
 	come_back(t, back);
-}
-
-/*
- * T1 has the target. EFLAGS are clobbered, and T0. The last entry holds no canonical address; should
- * it be what the guest returns to, then its host address is that of a jump through T0.
- */
-void return_to_remembered(struct translator *t)
-{
-	uint8_t *other, *place;
-
-	place = emit_lea_forward(&t->e, T0);
-	emit_alu(&t->e, ALU_CMP, 8, T1, at_register(H_RSP, 8));
-	other = emit_jcc(&t->e, CC_NE);
-	emit_u8(&t->e, 0xc3);
-	emit_land(&t->e, other);
-	emit_land(&t->e, place);
-	emit_load(&t->e, 8, H_RSP, GS(jit_returns));
 }

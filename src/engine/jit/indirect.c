@@ -11,7 +11,7 @@
  * An arrival is made when the run loop comes to a block that such a jump has missed.
  *
  * Branches to what is no canonical address, or beyond CS' limit, are the interpreter's, and fault at the
- * branch. No arrival is there, so that jumps and returns look only after a miss: each notes where.
+ * branch. No arrival is there, so that jumps and returns look only after a miss: each says where.
  */
 #include "engine/jit/internal.h"
 
@@ -74,39 +74,65 @@ void need_near_half(struct translator *t)
 
 enum { CALL = 2, JMP = 4 };
 
-static void go_to_target(struct translator *t, unsigned how)
+static void go_to_target(struct emitter *e, unsigned how)
 {
-	zero_extend(t, 2, T0, T1);
-	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, how, target_slot(T0));
+	emit_reg(e, (struct encoding){ .map = 0x0f, .opcode = 0xb7, .size = 4 }, T0, T1);
+	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, how, target_slot(T0));
+}
+
+static int32_t leave_at_once(const struct jit *jit)
+{
+	return (int32_t)(jit->leave_rip - jit->code.run);
 }
 
 static void say_on_miss(struct translator *t)
 {
-	const struct jit *jit = t->jit;
-
 	need_flags_in_memory(t);
 	t->flags_in_host = false;
-	emit_store_imm(&t->e, 4, GS(jit_on_miss), (int32_t)(jit->leave_rip - jit->code.run));
+	emit_store_imm(&t->e, 4, GS(jit_on_miss), leave_at_once(t->jit));
 }
 
-void exit_indirect(struct translator *t, int32_t moved)
+/* What was emitted last ends in what to do on a miss: to look, then. */
+static void look_on_miss(struct translator *t, int32_t moved)
 {
 	struct slow_path *s = &t->slow[t->slow_count];
 
+	if (t->word == 4 && !t->segmented)
+		return;
+	s->missed = t->e.out - 4;
+	s->moved = moved;
+}
+
+void exit_indirect(struct translator *t)
+{
 	say_on_miss(t);
-	if (t->word == 8 || t->segmented) {
-		s->missed = t->e.out - 4;
-		s->moved = moved;
-	}
-	go_to_target(t, JMP);
+	look_on_miss(t, 0);
+	go_to_target(&t->e, JMP);
+}
+
+void exit_return(struct translator *t, int32_t moved)
+{
+	need_flags_in_memory(t);
+	emit_mov_imm(&t->e, T0, (uint32_t)leave_at_once(t->jit));
+	look_on_miss(t, moved);
+	emit_u8(&t->e, 0xc3);
+}
+
+/* A return came to a call that it does not belong to, or there was none. T0: what to do on a miss. */
+void emit_return_missed(struct jit *jit, struct emitter *e)
+{
+	jit->return_missed = emit_here(e);
+	emit_load(e, 8, H_RSP, GS(jit_returns));
+	emit_store(e, 4, GS(jit_on_miss), T0);
+	go_to_target(e, JMP);
 }
 
 void call_indirect(struct translator *t, uint64_t back)
 {
-	remember_return(t, back);
+	need_room(t);
 	emit_load(&t->e, 8, T1, GS(jit_scratch));
 	say_on_miss(t);
-	go_to_target(t, CALL);
+	go_to_target(&t->e, CALL);
 	t->e.touched = ~0u;
 	come_back(t, back);
 }

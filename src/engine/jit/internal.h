@@ -16,7 +16,7 @@
 
 #define GS(member) at_gs(offsetof(struct vcpu, member))
 
-enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, RETURNS = 512, JUMP_BITS = 16,
+enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, RETURNS = 1024, JUMP_BITS = 16,
        JUMP_ENTRIES = 1 << JUMP_BITS, RIP_BITS = 16,
        CACHE_BYTES = 128 << 20, COLD_AT = CACHE_BYTES / 2,
        MAX_BLOCKS = 1 << 19, MAX_FAULTS = 1 << 20, MAX_SINGLES = 1 << 20, MAX_LINKS = 1 << 21,
@@ -93,6 +93,7 @@ struct jit {
 	size_t used, after_thunks; /* what runs often */
 	size_t cold_used;          /* and from COLD_AT on, what seldom does */
 	size_t joined, cold_joined; /* up to where port_code_join() was used */
+	const uint8_t *return_missed; /* T0: as vcpu.jit_on_miss, T1: RIP */
 	const uint8_t *enter, *leave, *leave_rip, *leave_stopped, *single_thunk, *stack_thunk;
 	/* To be called; loading returns carry if it may not be, and overwrites T1 and EFLAGS. */
 	const uint8_t *vectors_load[VECTOR_LEVELS], *vectors_load_all, *vectors_spill;
@@ -197,9 +198,11 @@ struct translator {
 		enum vector_level vectors;
 	} far_jump[2 * JIT_PARTS];
 	unsigned far_jumps;
-	/* Calls that find no room for the way back, and where they go on; the copy has its own. */
+	/* Calls that find no room for the way back, and where they go on; copies have their own. */
 	struct { uint8_t *from; const uint8_t *resume; } crowded[2];
 	unsigned crowds;
+	struct { uint8_t *place; uint64_t rip; } back[2]; /* to be compared with */
+	unsigned backs;
 	uint8_t *leave[8]; /* jumps of the entry's checks */
 	unsigned leaves;
 	uint8_t *vectors_missing; /* the entry's jump */
@@ -344,13 +347,10 @@ void load_identity(struct translator *t, uint64_t linear); /* what is in the pag
 void exit_direct(struct translator *t, uint64_t target);
 void exit_if(struct translator *t, enum condition condition, uint64_t target); /* once in a block */
 void exits_emit(struct translator *t); /* what is out of line */
-/* Calls, behind the guest's push: remember_return(), the host's call, and where that returns to. T1 is
- * `back` unless that is a signed number of 32 bits. */
+/* Calls, behind the guest's push: need_room(), the host's call, and where that returns to. */
 void call_direct(struct translator *t, uint64_t target, uint64_t back);
-void remember_return(struct translator *t, uint64_t back);
+void need_room(struct translator *t);
 void come_back(struct translator *t, uint64_t back);
-/* At returns, before exit_indirect(). */
-void return_to_remembered(struct translator *t);
 
 /* indirect.c */
 /* T1 is no canonical address: to the slow path. T0 is overwritten. */
@@ -358,10 +358,12 @@ void need_canonical(struct translator *t);
 /* T1 is nothing that a call may lead to, or in the other half of the addresses: as above. */
 void need_near_half(struct translator *t);
 /* Target in T1. If code cannot be there the interpreter shall see RSP as it was before `moved`. */
-void exit_indirect(struct translator *t, int32_t moved);
+void exit_indirect(struct translator *t);
+void exit_return(struct translator *t, int32_t moved);
 /* Target in vcpu.jit_scratch; need_near_half() has looked. All of it, as call_direct(). */
 void call_indirect(struct translator *t, uint64_t back);
 void emit_missed(struct translator *t, struct slow_path *s);
+void emit_return_missed(struct jit *jit, struct emitter *e);
 void indirect_emit_thunks(struct jit *jit, struct emitter *e);
 /* In front of the block's entry, if it was missed: where indirect jumps come. */
 void emit_arrival(struct emitter *e, const struct vcpu *c, struct jit_block *block);

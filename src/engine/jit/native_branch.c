@@ -71,7 +71,7 @@ static bool indirect(struct translator *t, const struct insn *i)
 		push_return(t, i);
 		call_indirect(t, insn_end(t, i));
 	} else {
-		exit_indirect(t, 0);
+		exit_indirect(t);
 	}
 	return true;
 }
@@ -83,8 +83,7 @@ static void return_near(struct translator *t, const struct insn *i, unsigned ext
 	load_near(t, i, host_operand_of_stack(t, 0, i->opsize, false));
 	clobber_flags(t);
 	move_stack(t, GUEST_RSP, bytes);
-	return_to_remembered(t);
-	exit_indirect(t, bytes);
+	exit_return(t, bytes);
 }
 
 bool native_branch(struct translator *t, const struct insn *i, const struct op_info *info)

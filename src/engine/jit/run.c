@@ -102,22 +102,17 @@ static void emit_stack(struct emitter *e, int32_t bytes)
 	emit_lea(e, 8, H_RSP, at_register(H_RSP, bytes));
 }
 
-/* Translated code runs with RSP a multiple of 16, so that a call from it and one more word align. */
-static const uint8_t *emit_enter(struct emitter *e)
+static const uint8_t *emit_enter(const struct jit *jit, struct emitter *e)
 {
-	const uint8_t *nowhere = emit_here(e), *at;
+	const uint8_t *at = emit_here(e);
 
-	emit_jmp_reg(e, T0);
-	at = emit_here(e);
 	for (unsigned n = 0; n < ARRAY_LEN(saved_registers); n++)
 		emit_push_reg(e, saved_registers[n]);
 	emit_stack(e, -8);
-	emit_mov_imm(e, T1, 1ull << 63); /* see return_to_remembered() */
-	emit_push_reg(e, T1);
-	emit_mov_imm(e, T1, (uintptr_t)nowhere);
+	emit_mov_imm(e, T1, (uintptr_t)jit->return_missed);
 	emit_push_reg(e, T1);
 	emit_store(e, 8, GS(jit_returns), H_RSP);
-	emit_lea(e, 8, T1, at_register(H_RSP, -16 * RETURNS));
+	emit_lea(e, 8, T1, at_register(H_RSP, -8 * RETURNS));
 	emit_store(e, 8, GS(jit_returns_end), T1);
 	emit_mov(e, 8, T0, H_RSI);
 	emit_reload(e);
@@ -154,10 +149,11 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	uint8_t *stop, *spill;
 
 	vectors_emit_thunks(jit, e);
-	jit->enter = emit_enter(e);
+	emit_return_missed(jit, e);
+	jit->enter = emit_enter(jit, e);
 	leave_spilled = emit_here(e);
 	emit_load(e, 8, H_RSP, GS(jit_returns));
-	emit_stack(e, 16 + 8);
+	emit_stack(e, 8 + 8);
 	for (unsigned n = ARRAY_LEN(saved_registers); n-- > 0;)
 		emit_pop_reg(e, saved_registers[n]);
 	emit_u8(e, 0xc3);
@@ -180,9 +176,10 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	emit_spill(e);
 	emit_mov_imm(e, H_RDI, (uintptr_t)c);
 	emit_mov(e, 8, H_RSI, T1);
-	emit_stack(e, -8);
+	emit_mov(e, 8, T0, H_RSP);
+	emit_alu_imm(e, ALU_AND, 8, H_RSP, -16);
 	emit_call_to(e, run_single);
-	emit_stack(e, 8);
+	emit_mov(e, 8, H_RSP, T0);
 	emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x85, .size = 8 }, H_RAX, H_RAX);
 	stop = emit_jcc(e, CC_NE);
 	emit_reload(e);
