@@ -344,6 +344,8 @@ struct vcpu {
 	uint64_t jit_key[2];          /* of each half of the addresses: code_epoch and mode */
 	const struct page_identity **jit_pages[2];      /* space->code_pages, upper_code_pages */
 	const struct page_identity *upper_code_pages[CODE_PAGES];
+	bool open_pages_are_stale;    /* code_epoch changed */
+	uint32_t code_changes;        /* vm.code_changes when they were looked at */
 	uint64_t jit_returns, jit_returns_end; /* translated code's part of the host stack */
 	struct jit_link *jit_link;   /* the exit last taken, if it can be linked */
 	/* For code that is not flat: which base and limit CS has, 0 if it is; and how many bytes from

@@ -41,6 +41,7 @@ struct vm {
 	struct kvm_coalesced_mmio_ring *ring; /* the page all vCPUs share; under ring_lock */
 	struct lock ring_lock;
 	uint32_t code_syncs;      /* atomic: mmu_watch_code calls under way */
+	uint32_t code_changes;    /* atomic: how often the number of a page of code was raised */
 	int64_t clock_offset;     /* kvmclock = port_now_ns() + this */
 	/* irqchip/clock.c, under `lock`. kvmclock was clock_ns when the host's TSC was clock_tsc (0:
 	 * no vCPU has asked yet). TSCs written within a second of each other become one: the last

@@ -96,6 +96,7 @@ void interp_fini(struct vcpu *c)
 static void new_upper_epoch(struct vcpu *c)
 {
 	c->code_epoch[1] = ++c->blocks->last_epoch;
+	c->open_pages_are_stale = true;
 	c->upper_code_is_local = false;
 	memset(c->upper_code_pages, 0, sizeof(c->upper_code_pages));
 }
@@ -103,6 +104,7 @@ static void new_upper_epoch(struct vcpu *c)
 static void new_epoch(struct vcpu *c, struct tlb_space *space)
 {
 	space->code_epoch = ++c->blocks->last_epoch;
+	c->open_pages_are_stale |= space == c->window_space;
 	if (space->has_code_pages)
 		memset(space->code_pages, 0, sizeof(space->code_pages));
 	space->has_code_pages = false;

@@ -3,8 +3,9 @@
  * Ends of blocks.
  *
  * A jump within the page leads to the other block itself once that has been found (jit_arrived). One
- * to another page does too, while that page has the identity that it had then (pages.c); until then
- * both lead to the run loop. What is seldom needed of all this is out of line.
+ * to another page does too: in the window while that is open (open.c), else it looks whether the page has
+ * the identity that it had then (pages.c). Until then all lead to the run loop. What is seldom needed of
+ * all this is out of line.
  */
 #include "engine/jit/internal.h"
 
@@ -87,12 +88,23 @@ static bool on_page(const struct translator *t, uint64_t target)
 	return !((linear_of(t, t->rip) ^ linear_of(t, target)) & PAGE_MASK);
 }
 
+/* Nobody has to look there: it is the same page, or an open one (open.c). */
+static bool is_sure(const struct translator *t, uint64_t target)
+{
+	return t->window || on_page(t, target);
+}
+
+static void link_surely(struct translator *t, uint64_t target, uint8_t *place)
+{
+	struct jit_link *link = new_link(t, target, !on_page(t, target));
+
+	new_stub(t, link)->place = link->place = place;
+}
+
 static void exit_by(struct translator *t, uint64_t target, emit_way *emit)
 {
-	if (on_page(t, target)) {
-		struct jit_link *link = new_link(t, target, false);
-
-		new_stub(t, link)->place = link->place = emit(&t->e);
+	if (is_sure(t, target)) {
+		link_surely(t, target, emit(&t->e));
 		return;
 	}
 	need_flags_in_memory(t);
@@ -109,10 +121,8 @@ void exit_if(struct translator *t, enum condition condition, uint64_t target)
 {
 	uint8_t *taken = emit_jcc(&t->e, condition);
 
-	if (on_page(t, target)) {
-		struct jit_link *link = new_link(t, target, false);
-
-		new_stub(t, link)->place = link->place = taken;
+	if (is_sure(t, target)) {
+		link_surely(t, target, taken);
 		return;
 	}
 	t->far_jump[t->far_jumps++] = (struct far_jump){ .from = taken, .target = target,
@@ -167,6 +177,7 @@ void exits_emit(struct translator *t)
 		if (stub->stale)
 			emit_stale_link(t, stub);
 		emit_land(&t->e, stub->place); /* until it is linked */
+		stub->link->stub = emit_here(&t->e);
 		if (stub->push_flags)
 			emit_save_status(&t->e, GS(jit_flags), T0);
 		emit_mov_imm(&t->e, T1, stub->link->target);

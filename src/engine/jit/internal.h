@@ -47,6 +47,8 @@ struct jit_link {
 	uint32_t mode;
 	const struct page_identity *identity;
 	uint64_t key; /* the identity was found right when vcpu.jit_key was this */
+	const uint8_t *stub;   /* where it leads until it is linked */
+	struct jit_link *next; /* page_identity.links */
 };
 
 struct jit_block {
@@ -78,6 +80,10 @@ struct page_identity {
 	const uint32_t *page_code;
 	uint32_t mode;
 	struct page_identity *chain;
+	/* open.c: what leads there without a look, for blocks of this stamp. */
+	bool is_open;
+	uint32_t stamp;
+	struct jit_link *links;
 };
 
 /* In code that uses the window: offsets in the cache, ascending. Where to go on after a fault there:
@@ -111,8 +117,16 @@ struct jit {
 	struct code_segment { uint32_t base, limit; bool used; } code_segment[CODE_SEGMENTS];
 	unsigned identity_count;
 	struct page_identity identities[MAX_IDENTITIES];
+	unsigned open_count;
+	struct page_identity *open[MAX_IDENTITIES];
 	struct page_identity *identity_hash[CODE_PAGES];
 };
+
+/* From the writable view to the other. */
+static inline int64_t run_delta(const struct jit *jit)
+{
+	return jit->code.run - jit->code.write;
+}
 
 static inline unsigned jump_index(uint64_t rip)
 {
@@ -337,10 +351,16 @@ uint16_t flags_before_exactly(const struct insn *i, const struct op_info *info, 
 /* pages.c */
 unsigned page_slot(uint64_t linear, uint32_t mode);
 /* The block is what its linear address leads to now. Its page's identity; NULL: no room. */
-const struct page_identity *page_arrived(struct vcpu *c, const struct jit_block *block);
+struct page_identity *page_arrived(struct vcpu *c, const struct jit_block *block);
 /* NULL: no room. */
-const struct page_identity *page_identity(struct jit *jit, uint64_t linear, uint32_t mode, const uint32_t *page_code);
+struct page_identity *page_identity(struct jit *jit, uint64_t linear, uint32_t mode, const uint32_t *page_code);
 void pages_forget(struct vcpu *c);
+
+/* open.c: the block's page is there now; so it is held open, and the link leads there. */
+void link_open(struct vcpu *c, struct jit_link *link, struct page_identity *p, const struct jit_block *block);
+/* Before translated code in the window goes on, if page tables or code may have changed. */
+bool pages_are_unsure(const struct vcpu *c);
+void pages_look_again(struct vcpu *c);
 
 /* exits.c: ends of blocks. */
 void load_identity(struct translator *t, uint64_t linear); /* what is in the page's slot, to T0 */

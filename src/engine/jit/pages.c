@@ -22,7 +22,7 @@ unsigned page_slot(uint64_t linear, uint32_t mode)
 	return page * JUMP_FACTOR >> (32 - CODE_PAGE_BITS);
 }
 
-const struct page_identity *page_identity(struct jit *jit, uint64_t linear, uint32_t mode, const uint32_t *page_code)
+struct page_identity *page_identity(struct jit *jit, uint64_t linear, uint32_t mode, const uint32_t *page_code)
 {
 	struct page_identity **bucket = &jit->identity_hash[page_slot(linear, mode)], *p;
 	uint64_t page = linear & PAGE_MASK;
@@ -49,9 +49,9 @@ static void page_is(struct vcpu *c, uint64_t linear, uint32_t mode,
 		c->space->has_code_pages = true;
 }
 
-const struct page_identity *page_arrived(struct vcpu *c, const struct jit_block *b)
+struct page_identity *page_arrived(struct vcpu *c, const struct jit_block *b)
 {
-	const struct page_identity *identity = page_identity(c->jit, b->linear, b->mode, b->page_code);
+	struct page_identity *identity = page_identity(c->jit, b->linear, b->mode, b->page_code);
 
 	if (b->identity2)
 		page_is(c, b->linear + PAGE_BYTES, b->mode, b->identity2);
@@ -64,7 +64,7 @@ void pages_forget(struct vcpu *c)
 	for (unsigned n = 0; n < TLB_SPACES; n++)
 		memset(c->spaces[n].code_pages, 0, sizeof(c->spaces[n].code_pages));
 	memset(c->upper_code_pages, 0, sizeof(c->upper_code_pages));
-	c->jit->identity_count = 0;
+	c->jit->identity_count = c->jit->open_count = 0;
 	targets_forget(c);
 	memset(c->jit->identity_hash, 0, sizeof(c->jit->identity_hash));
 }

@@ -51,6 +51,15 @@ static void flags_to_jit(struct vcpu *c)
 	c->jit_flags = (uint64_t)(status & 0xff) << 8 | !!(status & F_OF);
 }
 
+/* Before translated code goes on. */
+static void settle(struct vcpu *c)
+{
+	if (unlikely(window_is_unsettled(c)))
+		window_settle(c);
+	if (unlikely(pages_are_unsure(c)))
+		pages_look_again(c);
+}
+
 /* One instruction by the interpreter's handler. NULL: the block goes on; else where to go on. */
 static const uint8_t *run_single(struct vcpu *c, struct jit_single *single)
 {
@@ -73,8 +82,7 @@ static const uint8_t *run_single(struct vcpu *c, struct jit_single *single)
 		c->rip = next_rip(c, single->insn);
 		c->jit_stop = true;
 	}
-	if (unlikely(window_is_unsettled(c)))
-		window_settle(c);
+	settle(c);
 	return c->jit_stop ? way_on(c) : NULL;
 }
 
@@ -331,8 +339,7 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 
 	if (vcpu_is_kicked(c) && !vcpu_take_kick(c))
 		return;
-	if (unlikely(window_is_unsettled(c)))
-		window_settle(c);
+	settle(c);
 	if (unlikely(!window_holds_stack(c)) && !window_admit_stack(c))
 		return; /* it has another translation now */
 	jit->counters.runs++;
@@ -349,18 +356,13 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 /* Whoever is in one block of a page was led to the right page: the other is there too. */
 static const uint8_t *entry_for(const struct jit_link *link, const struct jit_block *block)
 {
-	if (link->is_far)
+	if (link->is_far && !(block->mode & JIT_WINDOWED))
 		return block->entry_any;
 	if (link->flags_in_host && block->needs_flags)
 		return block->entry_flags;
 	if (link->vectors < block->vectors)
 		return block->entry;
 	return link->forward ? block->entry_forward : block->entry_vectors;
-}
-
-static int64_t run_delta(const struct jit *jit)
-{
-	return jit->code.run - jit->code.write;
 }
 
 /* Links that lead to the translation of what was there before go on to the one of what is. Stamps
@@ -377,7 +379,7 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 {
 	struct jit_link *link = c->jit_link;
 	const struct jit_block *last = c->jit->jump[jump_index(block->rip)];
-	const struct page_identity *identity = page_arrived(c, block);
+	struct page_identity *identity = page_arrived(c, block);
 	uint64_t key = c->jit_key[code_half(c, block->linear)];
 
 	if (!identity)
@@ -389,7 +391,9 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	target_arrived(c, block);
 	if (!link || link->target != block->rip || link->mode != block->mode)
 		return;
-	if (link->is_far) {
+	if (link->is_far && block->mode & JIT_WINDOWED) {
+		link_open(c, link, identity, block);
+	} else if (link->is_far) {
 		link->identity = identity;
 		link->key = key;
 	} else if (link->page_code != block->page_code) {

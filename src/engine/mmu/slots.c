@@ -71,6 +71,7 @@ static bool code_written(struct vm *vm, uint32_t *code)
 
 	if (likely(!code_becomes_stale(code)))
 		return false;
+	__atomic_fetch_add(&vm->code_changes, 1, __ATOMIC_SEQ_CST);
 	for (uint32_t i = 0; i < count; i++)
 		vcpu_kick(vm->vcpu[i]);
 	return true;

@@ -546,3 +546,15 @@ const uint8_t *mmu_fetch(struct vcpu *c, gva_t address, unsigned *bytes, gpa_t *
 	*page_code = &slot->code[(page.gpa - slot->base) / PAGE_BYTES];
 	return slot->host + (page.gpa - slot->base);
 }
+
+const uint32_t *mmu_look_at_code(struct vcpu *c, gva_t address)
+{
+	const struct memslot *slot;
+	struct page page;
+	uint32_t error;
+
+	if (!walk(c, address, ACCESS_FETCH, VIEW_USER, true, &page, &error) || !page.accessed)
+		return NULL;
+	slot = memslot_find(__atomic_load_n(&c->vm->slots, __ATOMIC_ACQUIRE), page.gpa);
+	return slot ? &slot->code[(page.gpa - slot->base) / PAGE_BYTES] : NULL;
+}

@@ -542,6 +542,7 @@ static void take(struct vcpu *c)
 	w->owner_at = port_tsc();
 	c->window_space = c->space;
 	c->window_root = window_root_now(c);
+	c->open_pages_are_stale = true;
 	c->count_windows++;
 	jit_key_update(c);
 }
