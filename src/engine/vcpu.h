@@ -346,7 +346,8 @@ struct vcpu {
 	const struct page_identity *upper_code_pages[CODE_PAGES];
 	bool open_pages_are_stale;    /* code_epoch changed */
 	uint32_t code_changes;        /* vm.code_changes when they were looked at */
-	uint64_t jit_returns, jit_returns_end; /* translated code's part of the host stack */
+	uint64_t jit_returns, jit_returns_end; /* translated code's own stack, and its last place */
+	uint64_t jit_stack, jit_resume;        /* that of C meanwhile; jit.crowded */
 	struct jit_link *jit_link;   /* the exit last taken, if it can be linked */
 	/* For code that is not flat: which base and limit CS has, 0 if it is; and how many bytes from
 	 * a segment's base on may be read and written without further looks. */

@@ -193,6 +193,10 @@ void exits_emit(struct translator *t)
  */
 void need_room(struct translator *t)
 {
+	if (t->window) { /* it faults if there is none: jit_fault() */
+		emit_load(&t->e, 4, T0, at_register(H_RSP, -STACK_ROOM));
+		return;
+	}
 	clobber_flags(t);
 	emit_alu(&t->e, ALU_CMP, 8, H_RSP, GS(jit_returns_end));
 	t->crowded[t->crowds].from = emit_jcc(&t->e, CC_BE);

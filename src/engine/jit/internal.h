@@ -4,7 +4,7 @@
  *
  * Host registers: RAX RCX RDX RBX RBP RSI RDI R8 R12 hold the guest's of the same name, R9-R11 the
  * guest's R13-R15, R13 the guest's RSP. R14 and R15 are ours; the guest's R9-R11 stay in vcpu.gpr. RSP
- * is the host's stack, GS the vCPU.
+ * is a stack of our own, which holds nothing but ways back (exits.c), GS the vCPU.
  */
 #ifndef JIT_INTERNAL_H
 #define JIT_INTERNAL_H
@@ -16,13 +16,17 @@
 
 #define GS(member) at_gs(offsetof(struct vcpu, member))
 
-enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, RETURNS = 1024, JUMP_BITS = 16,
+enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, JUMP_BITS = 16,
        JUMP_ENTRIES = 1 << JUMP_BITS, RIP_BITS = 16,
        CACHE_BYTES = 128 << 20, COLD_AT = CACHE_BYTES / 2,
        MAX_BLOCKS = 1 << 19, MAX_FAULTS = 1 << 20, MAX_SINGLES = 1 << 20, MAX_LINKS = 1 << 21,
        CODE_PAGE_BITS = 11, MAX_IDENTITIES = 1 << 15,
        ROOM_FOR_ONE = 48 << 10, MAX_LEAVES = 192, MAX_GROUPS = 32, MAX_SLOW = 192,
        THUNK_BYTES = 16 << 10 };
+
+/* The stack of translated code: a page that is not there, room for signal handlers, the ways back. */
+enum { STACK_GUARD = PAGE_BYTES, STACK_ROOM = 256 << 10, RETURNS = 4096,
+       STACK_BYTES = STACK_GUARD + STACK_ROOM + 8 * RETURNS, PROBE_BYTES = 8 };
 
 enum { CODE_SEGMENTS = 2048, NO_CODE_SEGMENT = 0xffff };
 
@@ -99,7 +103,9 @@ struct jit {
 	size_t used, after_thunks; /* what runs often */
 	size_t cold_used;          /* and from COLD_AT on, what seldom does */
 	size_t joined, cold_joined; /* up to where port_code_join() was used */
+	uint8_t *stack;
 	const uint8_t *return_missed; /* T0: as vcpu.jit_on_miss, T1: RIP */
+	const uint8_t *crowded;       /* drops all ways back and goes to vcpu.jit_resume */
 	const uint8_t *enter, *leave, *leave_rip, *leave_stopped, *single_thunk, *stack_thunk;
 	/* To be called; loading returns carry if it may not be, and overwrites T1 and EFLAGS. */
 	const uint8_t *vectors_load[VECTOR_LEVELS], *vectors_load_all, *vectors_spill;

@@ -110,18 +110,15 @@ static void emit_stack(struct emitter *e, int32_t bytes)
 	emit_lea(e, 8, H_RSP, at_register(H_RSP, bytes));
 }
 
-static const uint8_t *emit_enter(const struct jit *jit, struct emitter *e)
+static const uint8_t *emit_enter(struct emitter *e)
 {
 	const uint8_t *at = emit_here(e);
 
 	for (unsigned n = 0; n < ARRAY_LEN(saved_registers); n++)
 		emit_push_reg(e, saved_registers[n]);
-	emit_stack(e, -8);
-	emit_mov_imm(e, T1, (uintptr_t)jit->return_missed);
-	emit_push_reg(e, T1);
-	emit_store(e, 8, GS(jit_returns), H_RSP);
-	emit_lea(e, 8, T1, at_register(H_RSP, -8 * RETURNS));
-	emit_store(e, 8, GS(jit_returns_end), T1);
+	emit_stack(e, -8); /* so that calls of C find it aligned */
+	emit_store(e, 8, GS(jit_stack), H_RSP);
+	emit_load(e, 8, H_RSP, GS(jit_returns));
 	emit_mov(e, 8, T0, H_RSI);
 	emit_reload(e);
 	emit_jmp_reg(e, T0);
@@ -158,10 +155,13 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 
 	vectors_emit_thunks(jit, e);
 	emit_return_missed(jit, e);
-	jit->enter = emit_enter(jit, e);
-	leave_spilled = emit_here(e);
+	jit->crowded = emit_here(e);
 	emit_load(e, 8, H_RSP, GS(jit_returns));
-	emit_stack(e, 8 + 8);
+	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4, GS(jit_resume));
+	jit->enter = emit_enter(e);
+	leave_spilled = emit_here(e);
+	emit_load(e, 8, H_RSP, GS(jit_stack));
+	emit_stack(e, 8);
 	for (unsigned n = ARRAY_LEN(saved_registers); n-- > 0;)
 		emit_pop_reg(e, saved_registers[n]);
 	emit_u8(e, 0xc3);
@@ -185,7 +185,7 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	emit_mov_imm(e, H_RDI, (uintptr_t)c);
 	emit_mov(e, 8, H_RSI, T1);
 	emit_mov(e, 8, T0, H_RSP);
-	emit_alu_imm(e, ALU_AND, 8, H_RSP, -16);
+	emit_load(e, 8, H_RSP, GS(jit_stack));
 	emit_call_to(e, run_single);
 	emit_mov(e, 8, H_RSP, T0);
 	emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x85, .size = 8 }, H_RAX, H_RAX);
@@ -200,6 +200,23 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	jit->leave_stopped = emit_here(e);
 	emit_store_imm(e, 8, GS(jit_link), 0);
 	emit_jmp_to(e, leave_spilled);
+}
+
+/* Below everything is where returns come that nothing called. */
+static int make_stack(struct vcpu *c)
+{
+	struct jit *jit = c->jit;
+	uint8_t *end;
+
+	jit->stack = port_alloc_pages(STACK_BYTES);
+	if (!jit->stack)
+		return -12;
+	port_must_hide((uintptr_t)jit->stack, STACK_GUARD);
+	end = jit->stack + STACK_BYTES - 8;
+	store_le64(end, (uintptr_t)jit->return_missed);
+	c->jit_returns = (uintptr_t)end;
+	c->jit_returns_end = c->jit_returns - 8 * (RETURNS - 1);
+	return 0;
 }
 
 int jit_init(struct vcpu *c)
@@ -227,7 +244,7 @@ int jit_init(struct vcpu *c)
 	c->jit_jump = jit->jump;
 	emit_thunks(jit, c, &e);
 	targets_forget(c);
-	if (e.full) {
+	if (e.full || make_stack(c)) {
 		jit_fini(c);
 		return -12;
 	}
@@ -255,6 +272,7 @@ void jit_fini(struct vcpu *c)
 		port_free_pages(jit->links, MAX_LINKS * sizeof(*jit->links));
 	if (jit->faults)
 		port_free_pages(jit->faults, MAX_FAULTS * sizeof(*jit->faults));
+	port_free_pages(jit->stack, STACK_BYTES);
 	if (jit->code.run)
 		port_code_free(&jit->code);
 	jit_count_fini(jit);

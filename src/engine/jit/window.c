@@ -485,6 +485,10 @@ const uint8_t *jit_fault(void *context, const struct port_fault *fault)
 
 	if (!c->windowed || offset >= jit->used)
 		return NULL;
+	if (fault->address - (uintptr_t)jit->stack < STACK_GUARD) {
+		c->jit_resume = (uintptr_t)fault->pc + PROBE_BYTES;
+		return jit->crowded;
+	}
 	f = range_of(jit, (uint32_t)offset);
 	if (!f)
 		return NULL;
