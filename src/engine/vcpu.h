@@ -335,9 +335,10 @@ struct vcpu {
 	/* The translator's, see jit/internal.h. */
 	struct jit *jit;             /* NULL: interpreter only */
 	uint64_t jit_flags, jit_scratch, jit_looked_up;
-	/* Indirect jumps, see jit/indirect.c: where they go, by the low bits of their target; where that
-	 * is looked up; the last target that was not found, and what to do then, as an offset of code. */
-	const uint8_t *jit_target[JIT_TARGETS];
+	/* Indirect jumps, see jit/indirect.c: where they go, by the low bits of their target ([1]: in the
+	 * window); where that is looked up; the last target that was not found, and what to do then, as an
+	 * offset of code. */
+	const uint8_t *jit_target[2][JIT_TARGETS];
 	struct jit_block **jit_jump;
 	uint64_t jit_missed;
 	uint32_t jit_on_miss;

@@ -211,7 +211,7 @@ void come_back(struct translator *t, uint64_t back)
 		t->back[t->backs].place = emit_cmp_forward(&t->e, T1);
 		t->back[t->backs++].rip = back;
 	}
-	emit_jcc_to(&t->e, CC_NE, t->jit->return_missed);
+	emit_jcc_to(&t->e, CC_NE, t->jit->return_missed[t->window]);
 	t->flags_in_host = false;
 	t->flags_in_memory = true;
 	t->vectors = VECTORS_NONE;

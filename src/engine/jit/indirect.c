@@ -6,7 +6,8 @@
  * looks whether it is the target meant: so that a jump that was predicted wrongly waits for two loads
  * only. Entries lead to the arrival of a block, which knows its RIP and the key it was found under
  * (pages.c); all others to `jump_other`. That looks into a table by all bits of RIP, and has the first
- * one follow. Who is not there either, or not as it is now, leaves.
+ * one follow. Who is not there either, or not as it is now, leaves. Code in the window has a table of
+ * its own, with arrivals in open pages (open.c), which know their RIP only.
  *
  * An arrival is made when the run loop comes to a block that such a jump has missed.
  *
@@ -28,9 +29,9 @@ static struct host_memory gs_plus(struct host_memory m, unsigned reg)
 	return m;
 }
 
-static struct host_memory target_slot(unsigned reg)
+static struct host_memory target_slot(unsigned reg, bool window)
 {
-	struct host_memory m = GS(jit_target);
+	struct host_memory m = window ? GS(jit_target[1]) : GS(jit_target[0]);
 
 	m.index = (int8_t)reg;
 	m.scale = 3;
@@ -74,10 +75,10 @@ void need_near_half(struct translator *t)
 
 enum { CALL = 2, JMP = 4 };
 
-static void go_to_target(struct emitter *e, unsigned how)
+static void go_to_target(struct emitter *e, unsigned how, bool window)
 {
 	emit_reg(e, (struct encoding){ .map = 0x0f, .opcode = 0xb7, .size = 4 }, T0, T1);
-	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, how, target_slot(T0));
+	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, how, target_slot(T0, window));
 }
 
 static int32_t leave_at_once(const struct jit *jit)
@@ -107,7 +108,7 @@ void exit_indirect(struct translator *t)
 {
 	say_on_miss(t);
 	look_on_miss(t, 0);
-	go_to_target(&t->e, JMP);
+	go_to_target(&t->e, JMP, t->window);
 }
 
 void exit_return(struct translator *t, int32_t moved)
@@ -119,12 +120,18 @@ void exit_return(struct translator *t, int32_t moved)
 }
 
 /* A return came to a call that it does not belong to, or there was none. T0: what to do on a miss. */
-void emit_return_missed(struct jit *jit, struct emitter *e)
+static void emit_return_missed(struct jit *jit, struct emitter *e)
 {
-	jit->return_missed = emit_here(e);
-	emit_load(e, 8, H_RSP, GS(jit_returns));
-	emit_store(e, 4, GS(jit_on_miss), T0);
-	go_to_target(e, JMP);
+	for (unsigned window = 0; window < 2; window++) {
+		jit->return_missed[window] = emit_here(e);
+		emit_load(e, 8, H_RSP, GS(jit_returns));
+		emit_store(e, 4, GS(jit_on_miss), T0);
+		go_to_target(e, JMP, window);
+	}
+	jit->returned_nowhere = emit_here(e);
+	emit_alu_mem_imm(e, ALU_CMP, 1, GS(windowed), 0);
+	emit_jcc_to(e, CC_E, jit->return_missed[0]);
+	emit_jmp_to(e, jit->return_missed[1]);
 }
 
 void call_indirect(struct translator *t, uint64_t back)
@@ -132,7 +139,7 @@ void call_indirect(struct translator *t, uint64_t back)
 	need_room(t);
 	emit_load(&t->e, 8, T1, GS(jit_scratch));
 	say_on_miss(t);
-	go_to_target(&t->e, CALL);
+	go_to_target(&t->e, CALL, t->window);
 	t->e.touched = ~0u;
 	come_back(t, back);
 }
@@ -150,12 +157,30 @@ void emit_missed(struct translator *t, struct slow_path *s)
 	emit_jmp_to(&t->e, t->jit->leave_rip);
 }
 
-/* T1: the target. The block that was there last, if its page is what it was: pages.c. */
-void indirect_emit_thunks(struct jit *jit, struct emitter *e)
+/* The jump is taken if the page is not what it was. T1 is overwritten. */
+static uint8_t *emit_page_look(struct emitter *e)
 {
-	uint8_t *miss[3];
+	uint8_t *miss;
 
-	jit->jump_other = emit_here(e);
+	emit_load(e, 8, T1, at_register(T0, offsetof(struct jit_block, half)));
+	emit_load(e, 8, T1, gs_plus(GS(jit_pages), T1));
+	emit_alu(e, ALU_ADD, 8, T1, at_register(T0, offsetof(struct jit_block, slot)));
+	emit_load(e, 8, T1, at_register(T1, 0));
+	emit_alu(e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jit_block, identity)));
+	miss = emit_jcc(e, CC_NE);
+	emit_load(e, 8, T1, at_register(T0, offsetof(struct jit_block, half)));
+	emit_load(e, 8, T1, gs_plus(GS(jit_key), T1));
+	emit_store(e, 8, at_register(T0, offsetof(struct jit_block, key)), T1);
+	return miss;
+}
+
+/* T1: the target. The block that was there last, if its page is what it was: pages.c. In the window it has
+ * an arrival only while that is so. */
+static void emit_jump_other(struct jit *jit, struct emitter *e, bool window)
+{
+	uint8_t *miss[3] = { 0 };
+
+	jit->jump_other[window] = emit_here(e);
 	emit_store(e, 8, GS(jit_scratch), T1);
 	emit_imul(e, 4, T0, T1, (int32_t)JUMP_FACTOR);
 	emit_shift(e, SHIFT_SHR, 4, T0, 32 - JUMP_BITS - 3);
@@ -169,23 +194,23 @@ void indirect_emit_thunks(struct jit *jit, struct emitter *e)
 	emit_alu(e, ALU_XOR, 8, T1, at_register(T0, offsetof(struct jit_block, key)));
 	emit_shift(e, SHIFT_SHL, 8, T1, 64 - JIT_KEY_MODE_BITS);
 	miss[1] = emit_jcc(e, CC_NE);
-	emit_load(e, 8, T1, at_register(T0, offsetof(struct jit_block, half)));
-	emit_load(e, 8, T1, gs_plus(GS(jit_pages), T1));
-	emit_alu(e, ALU_ADD, 8, T1, at_register(T0, offsetof(struct jit_block, slot)));
-	emit_load(e, 8, T1, at_register(T1, 0));
-	emit_alu(e, ALU_CMP, 8, T1, at_register(T0, offsetof(struct jit_block, identity)));
-	miss[2] = emit_jcc(e, CC_NE);
-	emit_load(e, 8, T1, at_register(T0, offsetof(struct jit_block, half)));
-	emit_load(e, 8, T1, gs_plus(GS(jit_key), T1));
-	emit_store(e, 8, at_register(T0, offsetof(struct jit_block, key)), T1);
+	if (!window)
+		miss[2] = emit_page_look(e);
 	emit_load(e, 8, T0, at_register(T0, offsetof(struct jit_block, arrival)));
 	emit_mem(e, (struct encoding){ .map = 0x0f, .opcode = 0xb7, .size = 4 }, T1, GS(jit_scratch));
-	emit_store(e, 8, target_slot(T1), T0);
+	emit_store(e, 8, target_slot(T1, window), T0);
 	emit_load(e, 8, T1, GS(jit_scratch));
 	emit_jmp_reg(e, T0);
 	for (unsigned n = 0; n < ARRAY_LEN(miss); n++)
-		emit_land(e, miss[n]);
+		if (miss[n])
+			emit_land(e, miss[n]);
 	emit_load(e, 8, T1, GS(jit_scratch));
+	emit_jmp_to(e, jit->jump_missed);
+}
+
+void indirect_emit_thunks(struct jit *jit, struct emitter *e)
+{
+	emit_return_missed(jit, e);
 	jit->jump_missed = emit_here(e);
 	emit_store(e, 8, GS(jit_missed), T1);
 	emit_mov_imm(e, T0, (uintptr_t)jit->code.run);
@@ -193,9 +218,23 @@ void indirect_emit_thunks(struct jit *jit, struct emitter *e)
 	emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x03, .size = 8 }, T0, T1);
 	emit_load(e, 8, T1, GS(jit_missed));
 	emit_jmp_reg(e, T0);
+	emit_jump_other(jit, e, false);
+	emit_jump_other(jit, e, true);
 }
 
 /* The run loop. */
+static bool is_in_window(const struct jit_block *block)
+{
+	return block->mode & JIT_WINDOWED;
+}
+
+/* An arrival's. */
+static struct emitter emitter_for(const struct jit *jit, uint8_t *out)
+{
+	return (struct emitter){ .out = out, .begin = out, .end = out + ARRIVAL_BYTES,
+				 .run_delta = run_delta(jit) };
+}
+
 static void compare_with_rip(struct emitter *e, uint64_t rip)
 {
 	if (is_signed_32(rip)) {
@@ -209,18 +248,22 @@ static void compare_with_rip(struct emitter *e, uint64_t rip)
 /* Falls through if the jump was meant for this block. T1 stays the target for who looks next. */
 static void emit_look(struct emitter *e, const struct vcpu *c, const struct jit_block *block)
 {
+	bool window = is_in_window(block);
+
 	compare_with_rip(e, block->rip);
-	emit_jcc_to(e, CC_NE, c->jit->jump_other);
+	emit_jcc_to(e, CC_NE, c->jit->jump_other[window]);
+	if (window)
+		return;
 	emit_load(e, 8, T0, pointer_operand(e, c, &block->key, T0));
 	emit_alu(e, ALU_CMP, 8, T0, block->half ? GS(jit_key[1]) : GS(jit_key[0]));
-	emit_jcc_to(e, CC_NE, c->jit->jump_other);
+	emit_jcc_to(e, CC_NE, c->jit->jump_other[0]);
 }
 
 void emit_arrival(struct emitter *e, const struct vcpu *c, struct jit_block *block)
 {
 	if (c->jit_missed != block->rip)
 		return;
-	block->arrival = emit_here(e);
+	block->arrival_at = emit_here(e);
 	emit_look(e, c, block);
 }
 
@@ -229,31 +272,51 @@ static void add_arrival(struct vcpu *c, struct jit_block *block)
 {
 	struct jit *jit = c->jit;
 	uint8_t *out = jit->code.write + jit->used;
-	struct emitter e = { .out = out,
-			     .begin = out,
-			     .end = out + ARRIVAL_BYTES,
-			     .run_delta = jit->code.run - jit->code.write };
+	struct emitter e = emitter_for(jit, out);
 
 	if (jit->used + ARRIVAL_BYTES > COLD_AT)
 		return;
 	emit_look(&e, c, block);
-	emit_jmp_to(&e, block->entry_any);
+	emit_jmp_to(&e, is_in_window(block) ? block->entry : block->entry_any);
 	if (e.full)
 		return;
 	jit->used = ALIGN_UP((size_t)(e.out - jit->code.write), 16);
-	block->arrival = out + e.run_delta;
+	block->arrival_at = out + e.run_delta;
 }
 
-void target_arrived(struct vcpu *c, struct jit_block *block)
+void arrival_restore(struct jit *jit, struct jit_block *block)
+{
+	struct emitter e = emitter_for(jit, (uint8_t *)block->arrival_at - run_delta(jit));
+
+	compare_with_rip(&e, block->rip);
+	block->arrival = block->arrival_at;
+}
+
+void arrival_close(struct jit *jit, struct jit_block *block)
+{
+	struct emitter e = emitter_for(jit, (uint8_t *)block->arrival_at - run_delta(jit));
+
+	emit_jmp_to(&e, jit->jump_other[1]);
+	block->arrival = jit->jump_missed;
+}
+
+void target_arrived(struct vcpu *c, struct jit_block *block, struct page_identity *p)
 {
 	struct jit *jit = c->jit;
+	unsigned window = is_in_window(block);
 
 	jit->jump[jump_index(block->rip)] = block;
-	if (block->arrival == jit->jump_missed && c->jit_missed == block->rip)
+	if (!block->arrival_at && c->jit_missed == block->rip)
 		add_arrival(c, block);
+	if (block->arrival_at && block->arrival == jit->jump_missed) {
+		if (window)
+			arrival_open(c, block, p);
+		else
+			block->arrival = block->arrival_at;
+	}
 	/* Never that of another block at this RIP, which may be of no use any more. */
-	c->jit_target[(uint16_t)block->rip] =
-		block->arrival == jit->jump_missed ? jit->jump_other : block->arrival;
+	c->jit_target[window][(uint16_t)block->rip] =
+		block->arrival == jit->jump_missed ? jit->jump_other[window] : block->arrival;
 }
 
 bool target_is_good(const struct vcpu *c, const struct jit_block *b)
@@ -273,6 +336,8 @@ void targets_forget(struct vcpu *c)
 	c->jit_missed = NOWHERE;
 	for (unsigned n = 0; n < JUMP_ENTRIES; n++)
 		jit->jump[n] = &jit->nowhere;
-	for (unsigned n = 0; n < JIT_TARGETS; n++)
-		c->jit_target[n] = jit->jump_other;
+	for (unsigned n = 0; n < JIT_TARGETS; n++) {
+		c->jit_target[0][n] = jit->jump_other[0];
+		c->jit_target[1][n] = jit->jump_other[1];
+	}
 }

@@ -76,6 +76,8 @@ struct jit_block {
 	const struct page_identity *identity;
 	uint64_t key, half, slot;
 	const uint8_t *arrival; /* for indirect jumps; else jit.jump_missed */
+	const uint8_t *arrival_at; /* it is here, if there is one */
+	struct jit_block *next_arrival; /* page_identity.arrivals */
 };
 
 /* pages.c */
@@ -88,6 +90,7 @@ struct page_identity {
 	bool is_open;
 	uint32_t stamp;
 	struct jit_link *links;
+	struct jit_block *arrivals;
 };
 
 /* In code that uses the window: offsets in the cache, ascending. Where to go on after a fault there:
@@ -104,7 +107,8 @@ struct jit {
 	size_t cold_used;          /* and from COLD_AT on, what seldom does */
 	size_t joined, cold_joined; /* up to where port_code_join() was used */
 	uint8_t *stack;
-	const uint8_t *return_missed; /* T0: as vcpu.jit_on_miss, T1: RIP */
+	/* T0: as vcpu.jit_on_miss, T1: RIP; [1]: in the window; and in either. */
+	const uint8_t *return_missed[2], *returned_nowhere;
 	const uint8_t *crowded;       /* drops all ways back and goes to vcpu.jit_resume */
 	const uint8_t *enter, *leave, *leave_rip, *leave_stopped, *single_thunk, *stack_thunk;
 	/* To be called; loading returns carry if it may not be, and overwrites T1 and EFLAGS. */
@@ -118,7 +122,7 @@ struct jit {
 	unsigned link_count;
 	struct jit_counters counters;
 	struct jit_block *jump[JUMP_ENTRIES], nowhere; /* what was reached last, by RIP; nothing */
-	const uint8_t *jump_other, *jump_missed; /* T1: RIP */
+	const uint8_t *jump_other[2], *jump_missed; /* T1: RIP; [1]: in the window */
 	unsigned code_segments;
 	struct code_segment { uint32_t base, limit; bool used; } code_segment[CODE_SEGMENTS];
 	unsigned identity_count;
@@ -364,6 +368,7 @@ void pages_forget(struct vcpu *c);
 
 /* open.c: the block's page is there now; so it is held open, and the link leads there. */
 void link_open(struct vcpu *c, struct jit_link *link, struct page_identity *p, const struct jit_block *block);
+void arrival_open(struct vcpu *c, struct jit_block *block, struct page_identity *p);
 /* Before translated code in the window goes on, if page tables or code may have changed. */
 bool pages_are_unsure(const struct vcpu *c);
 void pages_look_again(struct vcpu *c);
@@ -389,11 +394,12 @@ void exit_return(struct translator *t, int32_t moved);
 /* Target in vcpu.jit_scratch; need_near_half() has looked. All of it, as call_direct(). */
 void call_indirect(struct translator *t, uint64_t back);
 void emit_missed(struct translator *t, struct slow_path *s);
-void emit_return_missed(struct jit *jit, struct emitter *e);
 void indirect_emit_thunks(struct jit *jit, struct emitter *e);
 /* In front of the block's entry, if it was missed: where indirect jumps come. */
 void emit_arrival(struct emitter *e, const struct vcpu *c, struct jit_block *block);
-void target_arrived(struct vcpu *c, struct jit_block *block); /* jit_arrived() */
+void target_arrived(struct vcpu *c, struct jit_block *block, struct page_identity *p); /* jit_arrived() */
+void arrival_restore(struct jit *jit, struct jit_block *block); /* its code, and that it does not lead there */
+void arrival_close(struct jit *jit, struct jit_block *block);
 /* Jumps to c->rip go there: its page is what it was when that was found. */
 bool target_is_good(const struct vcpu *c, const struct jit_block *block);
 void targets_forget(struct vcpu *c);

@@ -12,11 +12,14 @@
 #include "engine/vm.h"
 
 /* Nothing leads there any more. */
-static void empty(const struct jit *jit, struct page_identity *p)
+static void empty(struct jit *jit, struct page_identity *p)
 {
 	for (const struct jit_link *link = p->links; link; link = link->next)
 		branch_aim(link->place, run_delta(jit), link->stub);
+	for (struct jit_block *b = p->arrivals; b; b = b->next_arrival)
+		arrival_close(jit, b);
 	p->links = NULL;
+	p->arrivals = NULL;
 }
 
 static void open(struct jit *jit, struct page_identity *p, uint32_t stamp)
@@ -35,6 +38,14 @@ void link_open(struct vcpu *c, struct jit_link *link, struct page_identity *p, c
 	open(c->jit, p, block->stamp);
 	link->next = p->links;
 	p->links = link;
+}
+
+void arrival_open(struct vcpu *c, struct jit_block *block, struct page_identity *p)
+{
+	open(c->jit, p, block->stamp);
+	block->next_arrival = p->arrivals;
+	p->arrivals = block;
+	arrival_restore(c->jit, block);
 }
 
 static bool is_there(struct vcpu *c, const struct page_identity *p)

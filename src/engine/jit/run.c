@@ -154,7 +154,6 @@ static void emit_thunks(struct jit *jit, struct vcpu *c, struct emitter *e)
 	uint8_t *stop, *spill;
 
 	vectors_emit_thunks(jit, e);
-	emit_return_missed(jit, e);
 	jit->crowded = emit_here(e);
 	emit_load(e, 8, H_RSP, GS(jit_returns));
 	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0xff, .size = 4 }, 4, GS(jit_resume));
@@ -213,7 +212,7 @@ static int make_stack(struct vcpu *c)
 		return -12;
 	port_must_hide((uintptr_t)jit->stack, STACK_GUARD);
 	end = jit->stack + STACK_BYTES - 8;
-	store_le64(end, (uintptr_t)jit->return_missed);
+	store_le64(end, (uintptr_t)jit->returned_nowhere);
 	c->jit_returns = (uintptr_t)end;
 	c->jit_returns_end = c->jit_returns - 8 * (RETURNS - 1);
 	return 0;
@@ -406,7 +405,7 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 		supersede(c->jit, last->entry_any, block);
 	block->identity = identity;
 	block->key = key;
-	target_arrived(c, block);
+	target_arrived(c, block, identity);
 	if (!link || link->target != block->rip || link->mode != block->mode)
 		return;
 	if (link->is_far && block->mode & JIT_WINDOWED) {

@@ -172,6 +172,16 @@ static void check_second_page(struct translator *t)
 	leave_unless(t, CC_NE);
 }
 
+/* In the window few come so: pages are open. */
+static void emit_entry_any(struct translator *t)
+{
+	const struct jit_source *s = t->source;
+
+	t->block->entry_any = emit_here(&t->e);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, s->page_code, T0), (int32_t)s->stamp);
+	leave_unless(t, CC_NE);
+}
+
 /*
  * Code that changed, missing vector registers, and a wish to leave (vcpu.h, VCPU_KICK): back to the
  * run loop. Every loop has a backward or an indirect jump, which look for the latter. Code changes
@@ -179,13 +189,11 @@ static void check_second_page(struct translator *t)
  */
 static void emit_entry(struct translator *t)
 {
-	const struct jit_source *s = t->source;
 	struct jit_block *b = t->block;
 
 	b->needs_flags = t->live_before;
-	b->entry_any = emit_here(&t->e);
-	emit_alu_mem_imm(&t->e, ALU_CMP, 4, at_pointer(t, s->page_code, T0), (int32_t)s->stamp);
-	leave_unless(t, CC_NE);
+	if (!t->window)
+		emit_entry_any(t);
 	b->entry = emit_here(&t->e);
 	if (b->vectors) {
 		emit_alu_mem_imm(&t->e, ALU_CMP, 1, GS(jit_vectors), (int32_t)b->vectors);
@@ -214,6 +222,10 @@ static void emit_leaving(struct translator *t)
 	if (t->block->needs_flags) {
 		t->block->entry_flags = emit_here(&t->e);
 		emit_save_status(&t->e, GS(jit_flags), T0);
+		emit_jmp_to(&t->e, t->block->entry);
+	}
+	if (t->window) {
+		emit_entry_any(t);
 		emit_jmp_to(&t->e, t->block->entry);
 	}
 	for (unsigned n = 0; n < t->leave_at_count; n++) {
