@@ -213,12 +213,6 @@ void emit_push_reg(struct emitter *e, unsigned reg)
 	emit_u8(e, 0x50 | (reg & 7));
 }
 
-void emit_push_imm(struct emitter *e, int32_t imm)
-{
-	emit_u8(e, 0x68);
-	emit_u32(e, (uint32_t)imm);
-}
-
 void emit_pop_reg(struct emitter *e, unsigned reg)
 {
 	e->touched |= 1u << reg;

@@ -101,7 +101,6 @@ void emit_load_status(struct emitter *e, struct host_memory m, unsigned temp);
 void emit_push(struct emitter *e, struct host_memory m); /* 8 bytes */
 void emit_pop(struct emitter *e, struct host_memory m);
 void emit_push_reg(struct emitter *e, unsigned reg);
-void emit_push_imm(struct emitter *e, int32_t imm); /* sign-extended */
 void emit_pop_reg(struct emitter *e, unsigned reg);
 
 /* Branches. A forward jump returns its place for emit_land(). */
