@@ -352,6 +352,16 @@ static struct code_page *page_at(struct vcpu *c, gva_t address)
 	return page;
 }
 
+bool interp_code_is(struct vcpu *c, gpa_t gpa, uint32_t stamp, uint64_t epoch)
+{
+	struct code_page *page = page_find(c->blocks, gpa);
+
+	if (!page || page->stamp != stamp || (page->epoch != epoch && page_differs(page)))
+		return false;
+	page->epoch = epoch;
+	return true;
+}
+
 static struct block **block_bucket(struct block_cache *cache, gpa_t gpa, uint32_t mode)
 {
 	return &cache->hash[(gpa ^ gpa >> 14 ^ mode * 0x95) & (BLOCK_HASH - 1)];

@@ -4,10 +4,12 @@
  *
  * That each is still what the guest's page tables lead to, and has the contents it had, is looked at when
  * translated code in the window is entered, or goes on, after either may have changed: with the epoch of the
- * code (interp/block.c), and with vm.code_changes. Both happen outside translated code, or kick it out.
+ * code (interp/block.c; devices write unseen, which counts from then on), and with vm.code_changes. Both
+ * happen outside translated code, or kick it out.
  */
 #include "engine/jit/internal.h"
 
+#include "engine/interp/interp.h"
 #include "engine/mmu/mmu.h"
 #include "engine/vm.h"
 
@@ -51,11 +53,13 @@ void arrival_open(struct vcpu *c, struct jit_block *block, struct page_identity 
 static bool is_there(struct vcpu *c, const struct page_identity *p)
 {
 	unsigned half = code_half(c, p->page);
+	gpa_t gpa;
 
 	if (__atomic_load_n(p->page_code, __ATOMIC_SEQ_CST) != p->stamp)
 		return false;
 	return c->jit_pages[half][page_slot(p->page, p->mode)] == p ||
-	       mmu_look_at_code(c, p->page) == p->page_code;
+	       (mmu_look_at_code(c, p->page, &gpa) == p->page_code &&
+		interp_code_is(c, gpa, p->stamp, c->code_epoch[half]));
 }
 
 bool pages_are_unsure(const struct vcpu *c)

@@ -94,8 +94,8 @@ void mem_write_as(struct vcpu *c, uint8_t cpl, gva_t address, unsigned size, uin
  */
 const uint8_t *mmu_fetch(struct vcpu *c, gva_t address, unsigned *bytes, gpa_t *gpa,
 			 uint32_t **page_code);
-/* The page_code that CPL 3 fetches from there; NULL: it faults, or would tell the page tables. */
-const uint32_t *mmu_look_at_code(struct vcpu *c, gva_t address);
+/* The page_code that CPL 3 fetches from there, a page; NULL: it faults, or would tell the page tables. */
+const uint32_t *mmu_look_at_code(struct vcpu *c, gva_t address, gpa_t *gpa);
 /* The page's bytes are about to be decoded: from now on writes to it are seen. Returns the
  * number blocks are to be stamped with. May wait for other vCPUs to drop their write entries, and
  * then unwinds (RESTART): `page_code` and host pointers may have gone stale meanwhile. */

@@ -547,7 +547,7 @@ const uint8_t *mmu_fetch(struct vcpu *c, gva_t address, unsigned *bytes, gpa_t *
 	return slot->host + (page.gpa - slot->base);
 }
 
-const uint32_t *mmu_look_at_code(struct vcpu *c, gva_t address)
+const uint32_t *mmu_look_at_code(struct vcpu *c, gva_t address, gpa_t *gpa)
 {
 	const struct memslot *slot;
 	struct page page;
@@ -556,5 +556,6 @@ const uint32_t *mmu_look_at_code(struct vcpu *c, gva_t address)
 	if (!walk(c, address, ACCESS_FETCH, VIEW_USER, true, &page, &error) || !page.accessed)
 		return NULL;
 	slot = memslot_find(__atomic_load_n(&c->vm->slots, __ATOMIC_ACQUIRE), page.gpa);
+	*gpa = page.gpa;
 	return slot ? &slot->code[(page.gpa - slot->base) / PAGE_BYTES] : NULL;
 }
