@@ -1,141 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What ring 3 sees of memory that it has in the window (engine/mmu/window.h), which has to be what it
- * would see without: guests on the software engine, with vm_options.window = 2.
- *
- * The first 4 MiB map to themselves for ring 3 too, page tables included. Gates lead to ring 0: 0x41 is
- * INVLPG [RDI], 0x42 MOV CR3 with RSI, and a page fault tells the host, which may change the tables.
+ * would see without: guests of ring3.h. As physical address PAGE holds 1, OTHER 2.
  */
-#include "machine.h"
+#include "ring3.h"
 
-#include "base/port.h"
-#include "vm.h"
-
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 enum {
-	TSS_AT = 0x7000,
-	RING_0_STACK = 0x8000,
-	GATES_AT = 0x18000,
-	PAGE_TABLE = TABLES_AT + 0x3000, /* of 0x200000 to 0x3fffff */
-	PAGE = 0x210000,                 /* what most tests use; as physical address it holds 1 */
-	OTHER = 0x230000,                /* this holds 2 */
-	USER_STACK = 0x260000,
 	GRANULE = 1 << 28, /* of the window's */
 	SECOND_SLOT = 0x800000,
-	PORT_FAULT = 0xe0,
-	PORT = 0xf4,
+	SHIFT = 0x50000000, /* between two vCPUs' */
 };
-
-GUEST(fault_gate, ".code64", "outb %al, $0xe0\n addq $8, %rsp\n iretq");
-GUEST(invlpg_gate, ".code64", "invlpg (%rdi)\n iretq");
-GUEST(cr3_gate, ".code64", "movq %rsi, %cr3\n iretq");
-
-/* The vCPU to look at: their windows differ in where they are. */
-static unsigned vcpu;
-enum { SHIFT = 0x50000000 };
-
-/* Each test of cmocka's has signal handlers of its own. */
-static struct sigaction handlers[2];
-
-static uint64_t *entry_of(struct machine *m, uint64_t address)
-{
-	return (uint64_t *)(m->memory + PAGE_TABLE) + (address >> 12 & 511);
-}
-
-static void set_entry(struct machine *m, uint64_t address, uint64_t entry)
-{
-	*entry_of(m, address) = entry;
-}
-
-static void add_gate(struct machine *m, unsigned vector, const uint8_t *code, const uint8_t *end)
-{
-	unsigned at = GATES_AT + 64 * vector;
-
-	memcpy(m->memory + at, code, (size_t)(end - code));
-	machine_set_gate(m, vector, at);
-	m->memory[IDT_AT + 16 * vector + 5] = 0xee; /* ring 3 may use it */
-}
-
-static void enter_ring_3(struct machine *m)
-{
-	struct kvm_regs regs = { .rip = CODE_AT, .rsp = USER_STACK, .rflags = 0x3002 };
-	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 7 };
-	struct kvm_sregs s = { 0 };
-
-	machine_put64(m, GDT_AT + 24, 0x00cff3000000ffff);
-	machine_put64(m, GDT_AT + 32, 0x00affb000000ffff);
-	machine_put64(m, TSS_AT + 4, RING_0_STACK);
-	machine_ioctl(m->vcpu, KVM_GET_SREGS, &s);
-	s.cs.selector = 0x23;
-	s.ss.selector = 0x1b;
-	s.cs.dpl = s.ss.dpl = 3;
-	s.tr = (struct kvm_segment){ .base = TSS_AT, .limit = 0x67, .selector = 0x28, .type = 11,
-				     .present = 1 };
-	s.gdt.limit = 0x2f;
-	s.idt.limit = 0x4ff;
-	s.cr4 |= 0x50000;
-	s.fs.base = s.gs.base = PAGE;
-	machine_ioctl(m->vcpu, KVM_SET_SREGS, &s);
-	machine_ioctl(m->vcpu, KVM_SET_XCRS, &xcrs);
-	machine_ioctl(m->vcpu, KVM_SET_REGS, &regs);
-}
 
 static struct machine *start(const uint8_t *code, const uint8_t *end)
 {
-	struct machine *m = machine_new();
-	struct err err = { 0 };
+	struct machine *m = ring3_start(code, end);
 
-	sigaction(SIGSEGV, &handlers[0], NULL);
-	sigaction(SIGBUS, &handlers[1], NULL);
-	for (unsigned n = 0; n < vcpu; n++)
-		kvm_close(kvm_ioctl_new(m->vm, KVM_CREATE_VCPU, (void *)(uintptr_t)n, &err));
-	m->vcpu_id = vcpu;
-	machine_start(m, LONG_64, code, end);
 	m->memory[PAGE] = 1;
 	m->memory[OTHER] = 2;
-	add_gate(m, 14, fault_gate, fault_gate_end);
-	add_gate(m, 0x41, invlpg_gate, invlpg_gate_end);
-	add_gate(m, 0x42, cr3_gate, cr3_gate_end);
-	enter_ring_3(m);
 	return m;
-}
-
-static uint64_t counter(const struct machine *m, const char *name)
-{
-	static struct vm_counter rows[4096];
-	size_t count = kvm_counters(m->vcpu, rows, ARRAY_LEN(rows));
-
-	for (size_t n = 0; n < count && n < ARRAY_LEN(rows); n++)
-		if (!strcmp(rows[n].group, "window") && !strcmp(rows[n].name, name))
-			return rows[n].value;
-	fail_msg("no counter %s", name);
-	return 0;
-}
-
-static void finish(struct machine *m)
-{
-	assert_true(counter(m, "pages-shown") > 0);
-	machine_free(m);
-}
-
-static void expect(struct machine *m, uint32_t value)
-{
-	machine_expect_out(m, PORT, 4, value);
-}
-
-static void expect_fault(struct machine *m, uint64_t address, uint64_t error)
-{
-	struct kvm_sregs s = { 0 };
-
-	assert_int_equal(machine_run(m), KVM_EXIT_IO);
-	assert_int_equal(m->run->io.port, PORT_FAULT);
-	machine_ioctl(m->vcpu, KVM_GET_SREGS, &s);
-	assert_int_equal(s.cr2, address);
-	assert_int_equal(machine_get64(m, RING_0_STACK - 48), error);
 }
 
 /* Tables. */
@@ -147,17 +32,17 @@ static void accesses_set_their_bits(void **state)
 {
 	struct machine *m = start(access_code, access_code_end);
 
-	expect(m, 1);
-	assert_int_equal(*entry_of(m, 0x210000), 0x210027);
-	assert_int_equal(*entry_of(m, 0x211000), 0x211007);
-	expect(m, 1);
-	assert_int_equal(*entry_of(m, 0x211000), 0x211067);
-	assert_int_equal(*entry_of(m, 0x213000), 0x213007);
-	expect(m, 1);
-	assert_int_equal(*entry_of(m, 0x213000), 0x213027);
-	assert_int_equal(*entry_of(m, 0x214000), 0x214067);
+	ring3_expect(m, 1);
+	assert_int_equal(*ring3_entry(m, 0x210000), 0x210027);
+	assert_int_equal(*ring3_entry(m, 0x211000), 0x211007);
+	ring3_expect(m, 1);
+	assert_int_equal(*ring3_entry(m, 0x211000), 0x211067);
+	assert_int_equal(*ring3_entry(m, 0x213000), 0x213007);
+	ring3_expect(m, 1);
+	assert_int_equal(*ring3_entry(m, 0x213000), 0x213027);
+	assert_int_equal(*ring3_entry(m, 0x214000), 0x214067);
 	assert_int_equal(m->memory[0x214014], 1);
-	finish(m);
+	ring3_finish(m);
 }
 
 GUEST(remap_code, ".code64",
@@ -173,13 +58,13 @@ static void invlpg_and_cr3_hide(void **state)
 {
 	struct machine *m = start(remap_code, remap_code_end);
 
-	expect(m, 1);
-	expect(m, 2);
-	expect(m, 1);
-	expect(m, 8);
+	ring3_expect(m, 1);
+	ring3_expect(m, 2);
+	ring3_expect(m, 1);
+	ring3_expect(m, 8);
 	assert_int_equal(m->memory[PAGE], 7);
 	assert_int_equal(m->memory[OTHER], 8);
-	finish(m);
+	ring3_finish(m);
 }
 
 /* Two address spaces with a page of the same address. */
@@ -193,16 +78,11 @@ static void each_space_has_its_own(void **state)
 {
 	struct machine *m = start(spaces_code, spaces_code_end);
 
-	machine_put64(m, 0x10000, 0x11007);
-	machine_put64(m, 0x11000, 0x12007);
-	machine_put64(m, 0x12000, 0x87);
-	machine_put64(m, 0x12008, 0x13007);
-	memcpy(m->memory + 0x13000, m->memory + PAGE_TABLE, 0x1000);
-	machine_put64(m, 0x13080, OTHER | 7);
-	expect(m, 101 + 202);
+	ring3_second_space(m, PAGE, OTHER | 7);
+	ring3_expect(m, 101 + 202);
 	assert_int_equal(m->memory[PAGE], 101);
 	assert_int_equal(m->memory[OTHER], 202);
-	finish(m);
+	ring3_finish(m);
 }
 
 GUEST(fault_code, ".code64",
@@ -216,30 +96,30 @@ static void faults_are_the_guests(void **state)
 {
 	struct machine *m = start(fault_code, fault_code_end);
 
-	set_entry(m, 0x210000, 0x210005);
-	set_entry(m, 0x211000, 0);
-	set_entry(m, 0x212000, 0);
-	set_entry(m, 0x214000, 0x214005);
-	set_entry(m, 0x215000, 0x215003);
-	expect_fault(m, 0x210000, 7); /* only to be read */
+	ring3_set_entry(m, 0x210000, 0x210005);
+	ring3_set_entry(m, 0x211000, 0);
+	ring3_set_entry(m, 0x212000, 0);
+	ring3_set_entry(m, 0x214000, 0x214005);
+	ring3_set_entry(m, 0x215000, 0x215003);
+	ring3_expect_fault(m, 0x210000, 7); /* only to be read */
 	assert_int_equal(m->memory[PAGE], 1);
-	set_entry(m, 0x210000, 0x210007);
-	expect(m, 1);
+	ring3_set_entry(m, 0x210000, 0x210007);
+	ring3_expect(m, 1);
 	assert_int_equal(m->memory[PAGE], 5);
-	expect_fault(m, 0x211000, 6);
-	set_entry(m, 0x211000, 0x211007);
-	expect(m, 6);
-	expect_fault(m, 0x212000, 4);
-	set_entry(m, 0x212000, 0x230005);
-	expect_fault(m, 0x212000, 7);
-	set_entry(m, 0x212000, 0x230007);
-	expect(m, 2);
-	expect_fault(m, 0x214000, 7); /* across pages: nothing is written */
+	ring3_expect_fault(m, 0x211000, 6);
+	ring3_set_entry(m, 0x211000, 0x211007);
+	ring3_expect(m, 6);
+	ring3_expect_fault(m, 0x212000, 4);
+	ring3_set_entry(m, 0x212000, 0x230005);
+	ring3_expect_fault(m, 0x212000, 7);
+	ring3_set_entry(m, 0x212000, 0x230007);
+	ring3_expect(m, 2);
+	ring3_expect_fault(m, 0x214000, 7); /* across pages: nothing is written */
 	assert_int_equal(machine_get64(m, 0x213ff8), 0);
-	set_entry(m, 0x214000, 0x214007);
-	expect(m, 0x11111111);
-	expect_fault(m, 0x215000, 5); /* not ring 3's */
-	finish(m);
+	ring3_set_entry(m, 0x214000, 0x214007);
+	ring3_expect(m, 0x11111111);
+	ring3_expect_fault(m, 0x215000, 5); /* not ring 3's */
+	ring3_finish(m);
 }
 
 /* WRPKRU: no access to key 1, then no writes. */
@@ -260,15 +140,15 @@ static void keys_are_obeyed(void **state)
 	machine_ioctl(m->vcpu, KVM_GET_SREGS, &s);
 	s.cr4 |= 1 << 22;
 	machine_ioctl(m->vcpu, KVM_SET_SREGS, &s);
-	set_entry(m, PAGE, PAGE | 7 | 1ull << 59);
-	expect_fault(m, PAGE, 0x25);
+	ring3_set_entry(m, PAGE, PAGE | 7 | 1ull << 59);
+	ring3_expect_fault(m, PAGE, 0x25);
 	regs = machine_regs(m);
-	machine_put64(m, RING_0_STACK - 40, machine_get64(m, RING_0_STACK - 40) + 2); /* behind that MOV */
-	expect_fault(m, PAGE, 0x27);
-	machine_put64(m, RING_0_STACK - 40, machine_get64(m, RING_0_STACK - 40) + 2);
-	expect(m, 2);
+	ring3_set_frame(m, FRAME_RIP, ring3_frame(m, FRAME_RIP) + 2); /* behind that MOV */
+	ring3_expect_fault(m, PAGE, 0x27);
+	ring3_set_frame(m, FRAME_RIP, ring3_frame(m, FRAME_RIP) + 2);
+	ring3_expect(m, 2);
 	assert_int_equal(regs.rax, 4);
-	finish(m);
+	ring3_finish(m);
 }
 
 /* The VMM's side. */
@@ -321,7 +201,7 @@ static void first_writes_are_logged(void **state)
 	set_logging(m, true);
 	run_to_out(m);
 	assert_true(was_written(m, PAGE));
-	finish(m);
+	ring3_finish(m);
 }
 
 GUEST(slot_code, ".code64",
@@ -355,7 +235,7 @@ static void expect_no_memory(struct machine *m, uint64_t address)
 	memset(m->run->mmio.data, 0x77, 8);
 	assert_int_equal(machine_run(m), KVM_EXIT_MMIO);
 	assert_true(m->run->mmio.is_write);
-	expect(m, 0x77777777);
+	ring3_expect(m, 0x77777777);
 }
 
 static void slots_that_go_take_their_pages_along(void **state)
@@ -365,23 +245,23 @@ static void slots_that_go_take_their_pages_along(void **state)
 	uint8_t *second;
 
 	first[0] = 50;
-	set_entry(m, PAGE, SECOND_SLOT | 7);
-	expect(m, 50);
-	expect(m, 51);
+	ring3_set_entry(m, PAGE, SECOND_SLOT | 7);
+	ring3_expect(m, 50);
+	ring3_expect(m, 51);
 	second_slot(m, SECOND_SLOT, first, 0);
 	expect_no_memory(m, SECOND_SLOT);
 	assert_int_equal(first[0], 52);
 	second = second_slot(m, SECOND_SLOT, pages(MAP_SHARED), 0x10000);
 	second[0] = 60;
-	expect(m, 60);
-	expect(m, 61);
+	ring3_expect(m, 60);
+	ring3_expect(m, 61);
 	second_slot(m, SECOND_SLOT + 0x100000, second, 0x10000); /* moved */
 	expect_no_memory(m, SECOND_SLOT);
 	assert_int_equal(second[0], 62);
 	second_slot(m, SECOND_SLOT, second, 0x10000);
-	expect(m, 62);
+	ring3_expect(m, 62);
 	assert_int_equal(first[0], 52);
-	finish(m);
+	ring3_finish(m);
 	munmap(first, 0x10000);
 	munmap(second, 0x10000);
 }
@@ -392,15 +272,15 @@ static void private_memory_is_used_without(void **state)
 	uint8_t *memory = second_slot(m, SECOND_SLOT, pages(MAP_PRIVATE), 0x10000);
 	uint64_t shown;
 
-	set_entry(m, PAGE, SECOND_SLOT | 7);
+	ring3_set_entry(m, PAGE, SECOND_SLOT | 7);
 	memory[0] = 70;
-	expect(m, 70);
-	shown = counter(m, "pages-shown");
+	ring3_expect(m, 70);
+	shown = ring3_counter(m, "pages-shown");
 	for (uint32_t n = 71; n < 100; n++)
-		expect(m, n);
-	assert_int_equal(counter(m, "pages-shown"), shown);
+		ring3_expect(m, n);
+	assert_int_equal(ring3_counter(m, "pages-shown"), shown);
 	assert_int_equal(memory[0], 100);
-	machine_free(m);
+	ring3_free(m);
 	munmap(memory, 0x10000);
 }
 
@@ -418,10 +298,10 @@ static void vectors_and_x87_go_across_pages(void **state)
 {
 	struct machine *m = start(vector_code, vector_code_end);
 
-	expect(m, 3);
-	expect(m, 0x40080000);
-	expect(m, 3);
-	finish(m);
+	ring3_expect(m, 3);
+	ring3_expect(m, 0x40080000);
+	ring3_expect(m, 3);
+	ring3_finish(m);
 }
 
 /* The call reads a page that was not shown yet, with flags in the host's, which are then used for more. */
@@ -434,9 +314,9 @@ static void flags_survive_misses(void **state)
 {
 	struct machine *m = start(flags_code, flags_code_end);
 
-	set_entry(m, 0x220000, 0x211007);
-	expect(m, 1);
-	finish(m);
+	ring3_set_entry(m, 0x220000, 0x211007);
+	ring3_expect(m, 1);
+	ring3_finish(m);
 }
 
 /* The page before the granule and its first one are neighbours. */
@@ -456,9 +336,9 @@ static void stacks_may_cross_granules(void **state)
 
 	machine_put64(m, TABLES_AT + 0x2000 + 8 * (GRANULE >> 21), PAGE_TABLE | 7);
 	machine_put64(m, TABLES_AT + 0x2000 + 8 * ((GRANULE >> 21) - 1), PAGE_TABLE | 7);
-	expect(m, 9 + 10 + 10 + 9 + 9);
-	expect(m, 998);
-	finish(m);
+	ring3_expect(m, 9 + 10 + 10 + 9 + 9);
+	ring3_expect(m, 998);
+	ring3_finish(m);
 }
 
 /* Ways to go where the host has something, by and by. Nothing is accessed on the way. */
@@ -491,19 +371,15 @@ enum { BAIT_AT = 2 * GRANULE, BAIT_BYTES = GRANULE / 2 }; /* below ASan's memory
 
 static void drift(const uint8_t *code, const uint8_t *end)
 {
-	const uint64_t bait_at = BAIT_AT + (uint64_t)vcpu * SHIFT;
+	const uint64_t bait_at = BAIT_AT + (uint64_t)ring3_vcpu * SHIFT;
 	struct machine *m = start(code, end);
 	void *bait = mmap((void *)(uintptr_t)bait_at, BAIT_BYTES, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-	struct kvm_sregs s = { 0 };
 
 	assert_ptr_equal(bait, bait_at);
-	assert_int_equal(machine_run(m), KVM_EXIT_IO);
-	assert_int_equal(m->run->io.port, PORT_FAULT);
-	machine_ioctl(m->vcpu, KVM_GET_SREGS, &s);
-	assert_in_range(s.cr2, BAIT_AT, BAIT_AT + BAIT_BYTES);
+	assert_in_range(ring3_run_to_fault(m), BAIT_AT, BAIT_AT + BAIT_BYTES);
 	munmap(bait, BAIT_BYTES);
-	finish(m);
+	ring3_finish(m);
 }
 
 static void nobody_drifts_into_the_host(void **state)
@@ -536,23 +412,14 @@ static void code_is_seen_to_change(void **state)
 {
 	struct machine *m = start(modify_code, modify_code_end);
 
-	memcpy(m->memory + PAGE, modified_code, (size_t)(modified_code_end - modified_code));
-	set_entry(m, 0x220000, PAGE | 7);
-	expect(m, 100 * 101 / 2);
-	finish(m);
-}
-
-static struct kvm *open_engine(struct err *err)
-{
-	const struct vm_options options = { .translator = 2, .window = 2 };
-
-	return kvm_open_engine(&options, err);
+	ring3_put_code(m, PAGE, modified_code, modified_code_end);
+	ring3_set_entry(m, 0x220000, PAGE | 7);
+	ring3_expect(m, 100 * 101 / 2);
+	ring3_finish(m);
 }
 
 int main(void)
 {
-	int failed;
-
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accesses_set_their_bits),
 		cmocka_unit_test(invlpg_and_cr3_hide),
@@ -569,12 +436,5 @@ int main(void)
 		cmocka_unit_test(code_is_seen_to_change),
 	};
 
-	if (port_fault_init())
-		return 1;
-	sigaction(SIGSEGV, NULL, &handlers[0]);
-	sigaction(SIGBUS, NULL, &handlers[1]);
-	machine_open_system = open_engine;
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	vcpu = 1;
-	return failed + cmocka_run_group_tests(tests, NULL, NULL);
+	return ring3_run(tests, ARRAY_LEN(tests));
 }

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Guests in ring 3 with the window (engine/mmu/window.h): machine.h's on the software engine, which
+ * translates at once, with vm_options.window = 2.
+ *
+ * The first 4 MiB map to themselves for ring 3 too, page tables included. Gates lead to ring 0: 0x41
+ * is INVLPG [RDI], 0x42 MOV CR3 with RSI, and a page fault tells the host, which may change the
+ * tables.
+ */
+#ifndef TESTS_RING3_H
+#define TESTS_RING3_H
+
+#include "machine.h"
+
+enum {
+	RING_0_STACK = 0x8000,
+	OTHER_TABLES = 0x10000,          /* a second address space's: ring3_second_space() */
+	PAGE_TABLE = TABLES_AT + 0x3000, /* of 0x200000 to 0x3fffff */
+	PAGE = 0x210000,                 /* what most tests use */
+	OTHER = 0x230000,
+	USER_STACK = 0x260000,
+	PORT_FAULT = 0xe0,
+	PORT = 0xf4,
+};
+
+/* The vCPU there is, 0 or 1: their windows differ in where they are. */
+extern unsigned ring3_vcpu;
+
+/* All of main(): with either vCPU. */
+int ring3_run(const struct CMUnitTest *tests, size_t count);
+
+struct machine *ring3_start(const uint8_t *code, const uint8_t *end);
+void ring3_put_code(struct machine *m, unsigned at, const uint8_t *code, const uint8_t *end);
+void ring3_free(struct machine *m);
+void ring3_finish(struct machine *m); /* the same; it has used the window */
+/* Code for ring 0. */
+void ring3_add_gate(struct machine *m, unsigned vector, const uint8_t *code, const uint8_t *end);
+/* Of faults with error codes: tells the host, and goes on where the fault was. */
+void ring3_add_fault_gate(struct machine *m, unsigned vector);
+
+uint64_t *ring3_entry(struct machine *m, uint64_t address); /* in PAGE_TABLE */
+void ring3_set_entry(struct machine *m, uint64_t address, uint64_t entry);
+/* What has CR3 = OTHER_TABLES differs in that entry. */
+void ring3_second_space(struct machine *m, uint64_t address, uint64_t entry);
+
+uint64_t ring3_counter(const struct machine *m, const char *name); /* of the group "window" */
+void ring3_expect(struct machine *m, uint32_t value); /* by OUT, at PORT */
+uint64_t ring3_run_to_fault(struct machine *m); /* CR2 */
+void ring3_expect_fault(struct machine *m, uint64_t address, uint64_t error);
+/* What ring 0 finds on its stack. */
+enum ring3_frame { FRAME_ERROR, FRAME_RIP, FRAME_CS, FRAME_RFLAGS, FRAME_RSP };
+uint64_t ring3_frame(const struct machine *m, enum ring3_frame word);
+void ring3_set_frame(struct machine *m, enum ring3_frame word, uint64_t value);
+
+#endif
