@@ -127,6 +127,17 @@ struct machine *ring3_start(const uint8_t *code, const uint8_t *end)
 	return m;
 }
 
+void ring3_set_regs(struct machine *m, struct kvm_regs regs)
+{
+	struct kvm_regs now = machine_regs(m);
+
+	if (!regs.rip)
+		regs.rip = now.rip;
+	regs.rsp = now.rsp;
+	regs.rflags = now.rflags;
+	machine_ioctl(m->vcpu, KVM_SET_REGS, &regs);
+}
+
 uint64_t ring3_counter(const struct machine *m, const char *name)
 {
 	static struct vm_counter rows[4096];
@@ -154,6 +165,13 @@ void ring3_finish(struct machine *m)
 void ring3_expect(struct machine *m, uint32_t value)
 {
 	machine_expect_out(m, PORT, 4, value);
+}
+
+void ring3_expect_end(struct machine *m, uint32_t value)
+{
+	ring3_expect(m, value);
+	assert_int_equal(machine_regs(m).rsp, USER_STACK);
+	ring3_finish(m);
 }
 
 static uint64_t frame_at(enum ring3_frame word)

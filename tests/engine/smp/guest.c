@@ -54,11 +54,11 @@ PROGRAM(handshake_a,
 	"touch_moved\n"
 	"incq %r14\n cmpq ROUNDS(%r15), %r14\n jbe 1b\n pass");
 
-PROGRAM(handshake_b, "movl $SHARED, %r15d\n movl $1, %r14d\n movl $PATCHED, %r13d\n"
+PROGRAM(handshake_b, "100: movl $SHARED, %r15d\n movl $1, %r14d\n movl $PATCHED, %r13d\n"
 		     "1: wait_for READY, %r14\n"
 		     "xorl %eax, %eax\n cpuid\n"
 		     "call *%r13\n cmpl %r14d, %eax\n jne 4f\n"
-		     "call *%r13\n cmpl %r14d, %eax\n jne 4f\n"
+		     "call 100b + PATCHED - PROGRAM_B\n cmpl %r14d, %eax\n jne 4f\n"
 		     "touch_moved\n"
 		     "movq %r14, DONE(%r15)\n"
 		     "incq %r14\n cmpq ROUNDS(%r15), %r14\n jbe 1b\n pass\n"
@@ -80,12 +80,15 @@ PROGRAM(unsynchronized_a,
 
 /* R13, R12: the last seen at the two places; EBP: A was done before. */
 PROGRAM(unsynchronized_b,
-	"jmp 2f\n"
+	"100: jmp 2f\n"
 	".balign 16\n" /* at PROGRAM_B + 0x10 */
 	"1: movl $0x0000ffff, %eax\n nop\n nop\n nop\n"
 	"movl %eax, %edx\n shrl $16, %edx\n notl %eax\n cmpw %ax, %dx\n jne 8f\n"
 	"cmpl %r12d, %edx\n jb 8f\n movl %edx, %r12d\n"
 	"movl $PATCHED, %ebx\n call *%rbx\n"
+	"movl %eax, %edx\n shrl $16, %edx\n notl %eax\n cmpw %ax, %dx\n jne 8f\n"
+	"cmpl %r13d, %edx\n jb 8f\n movl %edx, %r13d\n"
+	"call 100b + PATCHED - PROGRAM_B\n"
 	"movl %eax, %edx\n shrl $16, %edx\n notl %eax\n cmpw %ax, %dx\n jne 8f\n"
 	"cmpl %r13d, %edx\n jb 8f\n movl %edx, %r13d\n"
 	"testl %ebp, %ebp\n jnz 4f\n"
