@@ -5,7 +5,9 @@
  */
 #include "phases.h"
 
-enum { NEXT = PAGE + 0x1000, CALLER = 0x220000 };
+#include <string.h>
+
+enum { NEXT = PAGE + 0x1000, CALLER = 0x220000, LARGE = 0x400000 };
 #define UPPER 0xffffffff80000000
 
 /* What is at RBX is R12 and R13 in turn. */
@@ -81,6 +83,51 @@ static void code_may_run_into_other_pages(void **state)
 		ring3_put_code(m, PAGE - bytes, tails[n].code, tails[n].end);
 		phases_expect(m);
 	}
+}
+
+/* What is in PAGE changes behind every second phase; behind the others something else. */
+#define SECOND(other, change) \
+	"testl $1, %ebp\n jnz 5f\n" other "\n jmp 6f\n 5: " change "\n 6:"
+
+static void expect_slowly(struct machine *m)
+{
+	ring3_expect_end(m, phases_rax(PHASES / 2, 2 * RUNS, 1, 2));
+}
+
+PROGRAMS(by_second, PHASED, SECOND("call 100b + 0x209000\n movl $0x211000, %edi\n int $0x41",
+				   SWAP "movl $0x210000, %edi\n int $0x41"));
+
+static void others_may_be_flushed_before(void **state)
+{
+	for (unsigned n = 0; n < WAYS; n++) {
+		struct machine *m = start_remapping(&by_second[n]);
+
+		m->memory[NEXT] = 0xc3; /* RET */
+		expect_slowly(m);
+	}
+}
+
+/* Code at LARGE + 0x10000; INVLPG of another address in its page, before of one in another. */
+#define LARGE_CHANGE \
+	SECOND("movl $0x5000, %edi\n int $0x41", SWAP "movl $0x405000, %edi\n int $0x41")
+PHASED(by_large, "call 100b + 0x408000\n", LARGE_CHANGE);
+PHASED(by_large_indirect, "movl $0x410000, %edx\n call *%rdx\n", LARGE_CHANGE);
+
+static void expect_large(const struct program *p)
+{
+	const struct kvm_regs regs = { .rbx = TABLES_AT + 0x2000 + 8 * (LARGE >> 21),
+				       .r12 = 0x200087, .r13 = 0x87 };
+	struct machine *m = phases_start(p, regs);
+
+	machine_put64(m, regs.rbx, regs.r12);
+	memcpy(m->memory + PAGE - 0x200000, m->memory + OTHER, 0x1000);
+	expect_slowly(m);
+}
+
+static void large_pages_may_be_remapped(void **state)
+{
+	expect_large(CODE(by_large));
+	expect_large(CODE(by_large_indirect));
 }
 
 /* In PAGE, but for the last byte of its one instruction. */
@@ -255,6 +302,8 @@ int main(void)
 		cmocka_unit_test(pages_may_be_remapped),
 		cmocka_unit_test(pages_in_the_upper_half_may_be_remapped),
 		cmocka_unit_test(code_may_run_into_other_pages),
+		cmocka_unit_test(others_may_be_flushed_before),
+		cmocka_unit_test(large_pages_may_be_remapped),
 		cmocka_unit_test(ends_of_instructions_may_be_remapped),
 		cmocka_unit_test(spaces_have_their_own),
 		cmocka_unit_test(spaces_may_stay_known),

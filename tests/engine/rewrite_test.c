@@ -46,6 +46,38 @@ static struct machine *start_flushing(const struct program *p, uint64_t page)
 	return phases_start(p, (struct kvm_regs){ .rdi = page });
 }
 
+/* What is written without telling the engine is there after a flush, */
+static void devices_may_rewrite_code_before_a_flush(void **state)
+{
+	for (unsigned way = 0; way < WAYS; way++) {
+		struct machine *m = start_flushing(&by_host[way], PAGE);
+
+		for (unsigned n = 1; n <= PHASES; n++) {
+			ring3_expect(m, phases_rax(n, RUNS, 1, 2));
+			m->memory[PAGE + VALUE_AT] ^= 3;
+		}
+		phases_expect(m);
+	}
+}
+
+/* or KVM_SET_REGS. */
+static void debuggers_may_rewrite_code(void **state)
+{
+	for (unsigned way = 0; way < WAYS; way++) {
+		struct machine *m = start_flushing(&by_host[way], UNRELATED);
+
+		for (unsigned n = 1; n <= PHASES; n++) {
+			struct kvm_regs regs;
+
+			ring3_expect(m, phases_rax(n, RUNS, 1, 2));
+			m->memory[PAGE + VALUE_AT] ^= 3;
+			regs = machine_regs(m);
+			machine_ioctl(m->vcpu, KVM_SET_REGS, &regs);
+		}
+		phases_expect(m);
+	}
+}
+
 static void set_slot(struct machine *m, uint8_t *memory, unsigned bytes)
 {
 	struct kvm_userspace_memory_region region = { .slot = 1, .memory_size = bytes,
@@ -83,6 +115,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ring_3_may_rewrite_code),
 		cmocka_unit_test(ring_0_may_rewrite_code),
+		cmocka_unit_test(devices_may_rewrite_code_before_a_flush),
+		cmocka_unit_test(debuggers_may_rewrite_code),
 		cmocka_unit_test(slots_may_be_replaced),
 	};
 

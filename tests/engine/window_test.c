@@ -67,6 +67,25 @@ static void invlpg_and_cr3_hide(void **state)
 	ring3_finish(m);
 }
 
+/* In a large page, by INVLPG of another address in it; before, one of another large page. */
+GUEST(large_code, ".code64",
+      "movl 0x410000, %eax\n movl 0x410000, %eax\n out %eax, $0xf4\n"
+      "movl $0x5000, %edi\n int $0x41\n movl 0x410000, %eax\n out %eax, $0xf4\n"
+      "movq $0xe7, 0x3010\n movl $0x405000, %edi\n int $0x41\n"
+      "movl 0x410000, %eax\n out %eax, $0xf4\n");
+
+static void invlpg_hides_large_pages(void **state)
+{
+	struct machine *m = start(large_code, large_code_end);
+
+	machine_put64(m, TABLES_AT + 0x2010, 0x2000e7);
+	m->memory[PAGE - 0x200000] = 2;
+	ring3_expect(m, 1);
+	ring3_expect(m, 1);
+	ring3_expect(m, 2);
+	ring3_finish(m);
+}
+
 /* Two address spaces with a page of the same address. */
 GUEST(spaces_code, ".code64",
       "movq $0x210000, %rdi\n movl $100, %ebp\n"
@@ -423,6 +442,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accesses_set_their_bits),
 		cmocka_unit_test(invlpg_and_cr3_hide),
+		cmocka_unit_test(invlpg_hides_large_pages),
 		cmocka_unit_test(each_space_has_its_own),
 		cmocka_unit_test(faults_are_the_guests),
 		cmocka_unit_test(keys_are_obeyed),
