@@ -352,13 +352,15 @@ static struct code_page *page_at(struct vcpu *c, gva_t address)
 	return page;
 }
 
-bool interp_code_is(struct vcpu *c, gpa_t gpa, uint32_t stamp, uint64_t epoch)
+bool interp_code_is(struct vcpu *c, gva_t address, gpa_t gpa, uint32_t stamp)
 {
 	struct code_page *page = page_find(c->blocks, gpa);
+	uint64_t epoch = c->code_epoch[code_half(c, address)];
 
 	if (!page || page->stamp != stamp || (page->epoch != epoch && page_differs(page)))
 		return false;
 	page->epoch = epoch;
+	note_seen(c, address);
 	return true;
 }
 

@@ -88,8 +88,9 @@ void mode_update(struct vcpu *c);
 /* `bytes` at a guest-physical address, in one page with decoded code, are about to be written by this
  * vCPU, the only one: false if no block was decoded from them, and nobody has to be told. */
 bool interp_needs_to_know(struct vcpu *c, gpa_t gpa, unsigned bytes);
-/* The page holds what code was decoded from when its number was `stamp`: it is compared once in an epoch. */
-bool interp_code_is(struct vcpu *c, gpa_t gpa, uint32_t stamp, uint64_t epoch);
+/* The page, to be reached by a linear address in this epoch, holds what code was decoded from when its
+ * number was `stamp`: it is compared once in an epoch. */
+bool interp_code_is(struct vcpu *c, gva_t address, gpa_t gpa, uint32_t stamp);
 /* A block here may not be whole within CS. */
 bool code_is_near_limit(const struct vcpu *c);
 

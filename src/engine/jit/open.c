@@ -59,7 +59,7 @@ static bool is_there(struct vcpu *c, const struct page_identity *p)
 		return false;
 	return c->jit_pages[half][page_slot(p->page, p->mode)] == p ||
 	       (mmu_look_at_code(c, p->page, &gpa) == p->page_code &&
-		interp_code_is(c, gpa, p->stamp, c->code_epoch[half]));
+		interp_code_is(c, p->page, gpa, p->stamp));
 }
 
 bool pages_are_unsure(const struct vcpu *c)

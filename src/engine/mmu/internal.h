@@ -35,6 +35,8 @@ struct place {
  * canonical and truncated to the mode. */
 struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, unsigned bytes,
 			 enum access access);
+/* A large page's translation is held by somebody: INVLPG of any of its addresses ends it. */
+void note_page_size(struct vcpu *c, gva_t address, unsigned shift);
 /* Writes to this host page are to be noticed: its write tags go. */
 void tlb_drop_writes(struct vcpu *c, const uint8_t *host);
 bool mmu_watches_data(const struct vcpu *c); /* data breakpoints are armed */

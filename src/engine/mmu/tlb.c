@@ -435,7 +435,7 @@ static void note_large_page(struct vcpu *c, gva_t address)
 	c->large_pages[code_half(c, address)][bit / 64] |= BIT(bit % 64);
 }
 
-static void note_page_size(struct vcpu *c, gva_t address, unsigned shift)
+void note_page_size(struct vcpu *c, gva_t address, unsigned shift)
 {
 	if (shift == 21 || shift == 22)
 		note_large_page(c, address);
@@ -519,6 +519,12 @@ struct place tlb_resolve(struct vcpu *c, enum tlb_view view, gva_t address, unsi
 	return (struct place){ .host = host };
 }
 
+static void note_code(struct vcpu *c, gva_t address, const struct page *page)
+{
+	note_page_size(c, address, page->shift);
+	c->upper_code_is_local |= !page->global && code_half(c, address);
+}
+
 const uint8_t *mmu_fetch(struct vcpu *c, gva_t address, unsigned *bytes, gpa_t *gpa,
 			 uint32_t **page_code)
 {
@@ -540,8 +546,7 @@ const uint8_t *mmu_fetch(struct vcpu *c, gva_t address, unsigned *bytes, gpa_t *
 		return NULL;
 	}
 	slot_probe(c, slot, (page.gpa - slot->base) / PAGE_BYTES);
-	note_page_size(c, address, page.shift);
-	c->upper_code_is_local |= !page.global && code_half(c, address);
+	note_code(c, address, &page);
 	*bytes = (unsigned)(PAGE_BYTES - (address & ~PAGE_MASK));
 	*page_code = &slot->code[(page.gpa - slot->base) / PAGE_BYTES];
 	return slot->host + (page.gpa - slot->base);
@@ -556,6 +561,7 @@ const uint32_t *mmu_look_at_code(struct vcpu *c, gva_t address, gpa_t *gpa)
 	if (!walk(c, address, ACCESS_FETCH, VIEW_USER, true, &page, &error) || !page.accessed)
 		return NULL;
 	slot = memslot_find(__atomic_load_n(&c->vm->slots, __ATOMIC_ACQUIRE), page.gpa);
+	note_code(c, address, &page);
 	*gpa = page.gpa;
 	return slot ? &slot->code[(page.gpa - slot->base) / PAGE_BYTES] : NULL;
 }

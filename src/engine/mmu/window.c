@@ -346,6 +346,7 @@ static bool look(struct vcpu *c, uint64_t place, struct view *v)
 	number = (page.gpa - slot->base) / PAGE_BYTES;
 	if (!slot_has_page(slot, number))
 		return false;
+	note_page_size(c, address, page.shift);
 	rights = page_rights(c, VIEW_USER, &page);
 	v->host = slot->host + number * PAGE_BYTES;
 	/* What the TLB lets through has been noted, also while writes are logged. */
