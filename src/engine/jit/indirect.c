@@ -119,16 +119,17 @@ void exit_return(struct translator *t, int32_t moved)
 	emit_u8(&t->e, 0xc3);
 }
 
-/* A return came to a call that it does not belong to, or there was none. T0: what to do on a miss. */
+/* A return came to a call that it does not belong to, or there was none. Only that way back is gone: others may
+ * still be right, as behind a retpoline. T0: what to do on a miss. */
 static void emit_return_missed(struct jit *jit, struct emitter *e)
 {
 	for (unsigned window = 0; window < 2; window++) {
 		jit->return_missed[window] = emit_here(e);
-		emit_load(e, 8, H_RSP, GS(jit_returns));
 		emit_store(e, 4, GS(jit_on_miss), T0);
 		go_to_target(e, JMP, window);
 	}
 	jit->returned_nowhere = emit_here(e);
+	emit_load(e, 8, H_RSP, GS(jit_returns));
 	emit_alu_mem_imm(e, ALU_CMP, 1, GS(windowed), 0);
 	emit_jcc_to(e, CC_E, jit->return_missed[0]);
 	emit_jmp_to(e, jit->return_missed[1]);
