@@ -161,8 +161,7 @@ static void emit_backs(struct translator *t)
 		emit_u8(&t->e, 0xcc);
 	for (unsigned n = 0; n < t->backs; n++) {
 		emit_land(&t->e, t->back[n].place);
-		emit_u32(&t->e, (uint32_t)t->back[n].rip);
-		emit_u32(&t->e, (uint32_t)(t->back[n].rip >> 32));
+		emit_bytes(&t->e, &t->back[n].rip, 8);
 	}
 }
 

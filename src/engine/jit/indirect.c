@@ -224,11 +224,6 @@ void indirect_emit_thunks(struct jit *jit, struct emitter *e)
 }
 
 /* The run loop. */
-static bool is_in_window(const struct jit_block *block)
-{
-	return block->mode & JIT_WINDOWED;
-}
-
 /* An arrival's. */
 static struct emitter emitter_for(const struct jit *jit, uint8_t *out)
 {

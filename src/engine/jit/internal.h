@@ -138,6 +138,11 @@ static inline int64_t run_delta(const struct jit *jit)
 	return jit->code.run - jit->code.write;
 }
 
+static inline bool is_in_window(const struct jit_block *block)
+{
+	return block->mode & JIT_WINDOWED;
+}
+
 static inline unsigned jump_index(uint64_t rip)
 {
 	return (uint32_t)rip * JUMP_FACTOR >> (32 - JUMP_BITS);

@@ -238,7 +238,7 @@ int jit_init(struct vcpu *c)
 	}
 	e = (struct emitter){ .out = jit->code.write, .begin = jit->code.write,
 			      .end = jit->code.write + THUNK_BYTES,
-			      .run_delta = jit->code.run - jit->code.write };
+			      .run_delta = run_delta(jit) };
 	c->jit = jit;
 	c->jit_jump = jit->jump;
 	emit_thunks(jit, c, &e);
@@ -373,7 +373,7 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 /* Whoever is in one block of a page was led to the right page: the other is there too. */
 static const uint8_t *entry_for(const struct jit_link *link, const struct jit_block *block)
 {
-	if (link->is_far && !(block->mode & JIT_WINDOWED))
+	if (link->is_far && !is_in_window(block))
 		return block->entry_any;
 	if (link->flags_in_host && block->needs_flags)
 		return block->entry_flags;
@@ -408,7 +408,7 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	target_arrived(c, block, identity);
 	if (!link || link->target != block->rip || link->mode != block->mode)
 		return;
-	if (link->is_far && block->mode & JIT_WINDOWED) {
+	if (link->is_far && is_in_window(block)) {
 		link_open(c, link, identity, block);
 	} else if (link->is_far) {
 		link->identity = identity;

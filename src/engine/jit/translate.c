@@ -390,7 +390,7 @@ static struct emitter emitter_at(const struct jit *jit, size_t offset)
 	uint8_t *begin = jit->code.write + offset;
 
 	return (struct emitter){ .out = begin, .begin = begin, .end = begin + ROOM_FOR_ONE,
-				 .run_delta = jit->code.run - jit->code.write };
+				 .run_delta = run_delta(jit) };
 }
 
 static void list_steps(struct translator *t)
