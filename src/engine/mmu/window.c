@@ -494,6 +494,46 @@ void window_forget_writes(struct vcpu *c, const uint8_t *host)
 	}
 }
 
+enum verdict { PAGE_STAYS, PAGE_LOSES_WRITES, PAGE_GOES };
+
+/* What has to become of it, by what the guest says now. */
+static enum verdict judge(struct vcpu *c, const struct shown_page *p)
+{
+	struct view v;
+
+	if (!look(c, p->place, &v) || v.host != p->host)
+		return PAGE_GOES;
+	return v.writable >= p->writable ? PAGE_STAYS : PAGE_LOSES_WRITES;
+}
+
+/* The page there is shown and goes too, in the same granule. */
+static bool goes_as_well(struct vcpu *c, const struct shown_page *p, uint64_t place)
+{
+	const struct shown_page *q = page_find(c->window, place);
+
+	return q && granule_number(c, place) == granule_number(c, p->place) && judge(c, q) == PAGE_GOES;
+}
+
+/* With those around it that go as well, as one piece: programs give back memory in such. */
+static unsigned hide_run(struct vcpu *c, struct shown_page *p)
+{
+	struct window *w = c->window;
+	uint64_t first = p->place, end = first + PAGE_BYTES;
+
+	while (goes_as_well(c, p, end))
+		end += PAGE_BYTES;
+	while (goes_as_well(c, p, first - PAGE_BYTES))
+		first -= PAGE_BYTES;
+	if (port_hide(first, end - first)) {
+		hide_all(c);
+	} else {
+		for (uint64_t place = first; place < end; place += PAGE_BYTES)
+			page_remove(w, page_find(w, place));
+		w->mappings++; /* it may have split one */
+	}
+	return (unsigned)((end - first) / PAGE_BYTES);
+}
+
 /* Each page is still what the guest says, or goes. */
 static void look_again(struct vcpu *c)
 {
@@ -502,17 +542,12 @@ static void look_again(struct vcpu *c)
 
 	for (unsigned n = 0; n < w->used; n++) {
 		struct shown_page *p = &w->page[n];
-		struct view v = { 0 };
+		enum verdict verdict = p->host ? judge(c, p) : PAGE_STAYS;
 
-		if (!p->host)
-			continue;
-		if (look(c, p->place, &v) && v.host == p->host && v.writable >= p->writable)
-			continue;
-		changed++;
-		if (v.host == p->host)
-			make_readonly(c, p);
-		else
-			hide_page(c, p);
+		if (verdict == PAGE_GOES)
+			changed += hide_run(c, p);
+		else if (verdict == PAGE_LOSES_WRITES)
+			changed += make_readonly(c, p);
 	}
 	w->faults += w->used / LOOKS + changed / CHANGES;
 	c->window_is_stale = false;
@@ -569,6 +604,17 @@ void window_lend(struct vcpu *c)
 	w->refusals = refusals;
 }
 
+/* Its process has ended: whoever frees page tables takes them out of the root first. */
+static bool owner_is_gone(struct vcpu *c)
+{
+	gpa_t root = c->window_root & PAGE_MASK;
+
+	for (unsigned n = 0; n < PAGE_BYTES / 2; n += 8)
+		if (mmu_table_entry(c, root + n) & 1)
+			return false;
+	return true;
+}
+
 void window_tick(struct vcpu *c)
 {
 	struct window *w = c->window;
@@ -588,7 +634,7 @@ void window_tick(struct vcpu *c)
 			w->faults -= MIN(w->faults, (uint32_t)TICK_FAULTS);
 		}
 	} else if (c->mode & MODE_CODE64 && ++c->space->user_ticks >= PATIENCE &&
-		   (!c->window_space || w->now - w->owner_seen > IDLE)) {
+		   (!c->window_space || w->now - w->owner_seen > IDLE || owner_is_gone(c))) {
 		take(c);
 	}
 }
