@@ -313,7 +313,8 @@ struct vcpu {
 	bool window_is_stale;               /* its translations were flushed */
 	bool windowed;                      /* and so translated code uses them now */
 	uint64_t window_page;               /* a place in our process where nothing was; 0: none */
-	uint64_t window_stack;              /* where RSP was found good: by WINDOW_GRANULE_SHIFT */
+	/* Where RSP, FS' base and RIP were found good: by WINDOW_GRANULE_SHIFT. */
+	uint64_t window_stack, window_fs, window_code;
 	uint64_t large_pages[2][64], huge_pages[2]; /* Bloom bits of 2M and 1G pages in the TLB, of
 						     * each half of the addresses: mmu/tlb.c */
 	/* Shortcuts to decoded code are good in the epoch they were made in: [1] is for the upper

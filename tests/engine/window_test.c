@@ -388,14 +388,22 @@ DRIFT(drift_small, "addq $0x7000, %rbx", "movabs $0x20001000, %rax\n movq $0x85,
 
 enum { BAIT_AT = 2 * GRANULE, BAIT_BYTES = GRANULE / 2 }; /* below ASan's memory */
 
-static void drift(const uint8_t *code, const uint8_t *end)
+/* What the host has where the guest's `address` would be. */
+static void *bait_at(uint64_t address, size_t bytes)
 {
-	const uint64_t bait_at = BAIT_AT + (uint64_t)ring3_vcpu * SHIFT;
-	struct machine *m = start(code, end);
-	void *bait = mmap((void *)(uintptr_t)bait_at, BAIT_BYTES, PROT_READ | PROT_WRITE,
+	const uint64_t at = address + (uint64_t)ring3_vcpu * SHIFT;
+	void *bait = mmap((void *)(uintptr_t)at, bytes, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 
-	assert_ptr_equal(bait, bait_at);
+	assert_ptr_equal(bait, at);
+	return bait;
+}
+
+static void drift(const uint8_t *code, const uint8_t *end)
+{
+	struct machine *m = start(code, end);
+	void *bait = bait_at(BAIT_AT, BAIT_BYTES);
+
 	assert_in_range(ring3_run_to_fault(m), BAIT_AT, BAIT_AT + BAIT_BYTES);
 	munmap(bait, BAIT_BYTES);
 	ring3_finish(m);
@@ -418,6 +426,40 @@ static void nobody_drifts_into_the_host(void **state)
 	drift(drift_small, drift_small_end);
 	drift(drift_other, drift_other_end);
 	drift(drift_index, drift_index_end);
+}
+
+/* FS' base and what is near the code are accessed without a look. */
+GUEST(segment_code, ".code64", "1: movl %fs:8, %eax\n out %eax, $0xf4\n jmp 1b");
+
+static void segments_do_not_lead_into_the_host(void **state)
+{
+	struct machine *m = start(segment_code, segment_code_end);
+	void *bait = bait_at(BAIT_AT, BAIT_BYTES);
+	struct kvm_sregs s = { 0 };
+
+	machine_put64(m, PAGE + 8, 7);
+	ring3_expect(m, 7);
+	machine_ioctl(m->vcpu, KVM_GET_SREGS, &s);
+	s.fs.base = BAIT_AT;
+	machine_ioctl(m->vcpu, KVM_SET_SREGS, &s);
+	assert_int_equal(ring3_run_to_fault(m), BAIT_AT + 8);
+	munmap(bait, BAIT_BYTES);
+	ring3_finish(m);
+}
+
+enum { BESIDE_CODE = GRANULE / 2 };
+
+GUEST(beside_code, ".code64", "movl 0x8000000, %eax\n out %eax, $0xf4");
+
+static void granules_with_the_host_are_no_window(void **state)
+{
+	void *bait = bait_at(BESIDE_CODE, PAGE_BYTES);
+	struct machine *m = start(beside_code, beside_code_end);
+
+	assert_int_equal(ring3_run_to_fault(m), BESIDE_CODE);
+	assert_int_equal(ring3_counter(m, "pages-shown"), 0);
+	munmap(bait, PAGE_BYTES);
+	ring3_free(m);
 }
 
 /* Code that ring 3 writes through another address than it runs at. */
@@ -453,6 +495,8 @@ int main(void)
 		cmocka_unit_test(flags_survive_misses),
 		cmocka_unit_test(stacks_may_cross_granules),
 		cmocka_unit_test(nobody_drifts_into_the_host),
+		cmocka_unit_test(segments_do_not_lead_into_the_host),
+		cmocka_unit_test(granules_with_the_host_are_no_window),
 		cmocka_unit_test(code_is_seen_to_change),
 	};
 

@@ -125,12 +125,14 @@ static void pause(struct translator *t)
 }
 
 /* RDFSBASE to WRGSBASE. */
+enum { WRFSBASE = 2 };
+
 static bool segment_base(struct translator *t, const struct insn *i)
 {
 	unsigned n = i->modrm >> 3 & 7, reg;
 	struct host_memory base = segment_field(n & 1 ? GS : FS, offsetof(struct segment, base));
 
-	if (t->word != 8)
+	if (t->word != 8 || (t->window && n == WRFSBASE)) /* window.c */
 		return false;
 	clobber_flags(t);
 	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xf7, .size = 4 }, 0, GS(cr4));

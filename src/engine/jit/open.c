@@ -12,6 +12,7 @@
 #include "engine/interp/interp.h"
 #include "engine/mmu/mmu.h"
 #include "engine/vm.h"
+#include "engine/mmu/window.h"
 
 /* Nothing leads there any more. */
 static void empty(struct jit *jit, struct page_identity *p)
@@ -55,7 +56,7 @@ static bool is_there(struct vcpu *c, const struct page_identity *p)
 	unsigned half = code_half(c, p->page);
 	gpa_t gpa;
 
-	if (__atomic_load_n(p->page_code, __ATOMIC_SEQ_CST) != p->stamp)
+	if (__atomic_load_n(p->page_code, __ATOMIC_SEQ_CST) != p->stamp || !window_admit_code(c, p->page))
 		return false;
 	return c->jit_pages[half][page_slot(p->page, p->mode)] == p ||
 	       (mmu_look_at_code(c, p->page, &gpa) == p->page_code &&

@@ -29,7 +29,7 @@ static const uint8_t *way_on(struct vcpu *c)
 	const struct jit_block *block = c->jit->jump[jump_index(c->rip)];
 
 	if (!target_is_good(c, block) || vcpu_is_kicked(c) || c->exit_ready ||
-	    !window_holds_stack(c) || c->raised.kind != EVENT_NONE || c->mp_state != KVM_MP_STATE_RUNNABLE)
+	    !window_holds(c) || c->raised.kind != EVENT_NONE || c->mp_state != KVM_MP_STATE_RUNNABLE)
 		return c->jit->leave_stopped;
 	c->jit_stop = false;
 	io_commit(c);
@@ -78,7 +78,7 @@ static const uint8_t *run_single(struct vcpu *c, struct jit_single *single)
 	/* Somebody wants us, or known ways do not lead where they did. Behind STI nobody is let in. */
 	if (!c->jit_stop && single->insn->exec != exec_sti &&
 	    (vcpu_is_kicked(c) || c->jit_key[0] != keys[0] || c->jit_key[1] != keys[1] ||
-	     !window_holds_stack(c))) {
+	     !window_holds_data(c))) {
 		c->rip = next_rip(c, single->insn);
 		c->jit_stop = true;
 	}
@@ -357,7 +357,7 @@ void jit_run(struct vcpu *c, struct jit_block *block)
 	if (vcpu_is_kicked(c) && !vcpu_take_kick(c))
 		return;
 	settle(c);
-	if (unlikely(!window_holds_stack(c)) && !window_admit_stack(c))
+	if (unlikely(!window_holds(c)) && !window_admit_all(c))
 		return; /* it has another translation now */
 	jit->counters.runs++;
 	c->jit_stop = false;
@@ -399,7 +399,7 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	struct page_identity *identity = page_arrived(c, block);
 	uint64_t key = c->jit_key[code_half(c, block->linear)];
 
-	if (!identity)
+	if (!identity || (is_in_window(block) && !window_admit_code(c, block->rip)))
 		return;
 	if (last->rip == block->rip && last->identity == identity && last != block && !block->identity2)
 		supersede(c->jit, last->entry_any, block);

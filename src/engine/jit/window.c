@@ -10,7 +10,9 @@
  *
  * RSP is always good: at the beginning and end of each block it is within STACK_SLACK of where pages may be
  * shown, which each access beside it proves anew; where it moves without one, or is loaded, it is looked
- * up at once. C code that enters translated code, or lets it go on, looks too (window_holds_stack()).
+ * up at once. FS' base is, too, and so is what is in the same granule as the code. C code that enters
+ * translated code, or lets it go on, looks as well (window_holds()); and pages of code are open (open.c) where
+ * that is so.
  *
  * So nothing that the guest can see may have changed before an instruction's last access.
  */
@@ -107,16 +109,11 @@ static bool is_good(const struct translator *t, unsigned guest)
 	return t->window_good >> guest & 1;
 }
 
-/* The segment's base stands for a register behind the general ones. */
 static struct host_memory in_segment(struct translator *t, const struct insn *i)
 {
-	unsigned bit = 16 + (i->seg == GS);
-	bool good = is_good(t, bit);
-
 	emit_load(&t->e, 8, T0, segment_field(i->seg, offsetof(struct segment, base)));
-	if (!good)
+	if (i->seg == GS)
 		check_register(t, T0);
-	t->window_good |= 1u << bit;
 	note(t);
 	return at_place(t, T0, (int32_t)i->disp);
 }
@@ -161,8 +158,9 @@ static struct host_memory with_index(struct host_memory m, unsigned index, unsig
 static struct host_memory at_constant(struct translator *t, uint64_t address)
 {
 	uint32_t number = (uint32_t)(address >> WINDOW_GRANULE_SHIFT);
+	bool is_beside_code = number == (uint32_t)(t->rip >> WINDOW_GRANULE_SHIFT);
 
-	if (!t->window_constants || t->window_constant != number) {
+	if (!is_beside_code && (!t->window_constants || t->window_constant != number)) {
 		note_look(t);
 		emit_read(&t->e, (struct host_memory){ .base = -1, .index = -1, .gs = true,
 						       .disp = (int32_t)(address >> WINDOW_SHIFT) });

@@ -269,7 +269,7 @@ static void release(struct vcpu *c)
 			port_must_hide(table_page(c, w->granule[n].number), TABLE_PAGE);
 	}
 	w->granules = 0;
-	c->window_stack = UINT64_MAX;
+	c->window_stack = c->window_fs = c->window_code = UINT64_MAX;
 	pages_forget_all(w);
 	c->window_space = NULL;
 	c->window_page = 0;
@@ -311,9 +311,14 @@ static bool admit(struct vcpu *c, uint64_t address)
 	return true;
 }
 
-bool window_admit_stack(struct vcpu *c)
+bool window_admit_code(struct vcpu *c, uint64_t rip)
 {
-	if (admit(c, c->gpr[RSP]))
+	return window_holds_code(c, rip) || admit(c, rip);
+}
+
+bool window_admit_all(struct vcpu *c)
+{
+	if (admit(c, c->gpr[RSP]) && admit(c, c->seg[FS].base) && window_admit_code(c, c->rip))
 		return true;
 	release(c);
 	c->space->user_ticks = -BACK_OFF;

@@ -50,20 +50,35 @@ void window_tick(struct vcpu *c);
 void window_lend(struct vcpu *c);
 /* vm_options.window is 2: the current address space has it at once. */
 void window_take_now(struct vcpu *c);
-/* Translated code builds on RSP being where it may be used: before it is entered, or goes on. */
+/* Translated code builds on RSP, FS' base and itself being where pages may be shown: before it is entered, or
+ * goes on. */
 bool window_has(struct vcpu *c, uint64_t address);
-static inline bool window_holds_stack(struct vcpu *c)
+static inline bool window_holds_address(struct vcpu *c, uint64_t address, uint64_t *last)
 {
-	uint64_t number = c->gpr[RSP] >> WINDOW_GRANULE_SHIFT;
+	uint64_t number = address >> WINDOW_GRANULE_SHIFT;
 
-	if (!c->windowed || number == c->window_stack)
+	if (number == *last)
 		return true;
-	if (!window_has(c, c->gpr[RSP]))
+	if (!window_has(c, address))
 		return false;
-	c->window_stack = number;
+	*last = number;
 	return true;
 }
-bool window_admit_stack(struct vcpu *c); /* false: the window is gone */
+static inline bool window_holds_data(struct vcpu *c)
+{
+	return !c->windowed || (window_holds_address(c, c->gpr[RSP], &c->window_stack) &&
+				window_holds_address(c, c->seg[FS].base, &c->window_fs));
+}
+static inline bool window_holds_code(struct vcpu *c, uint64_t rip)
+{
+	return rip >> 63 || window_holds_address(c, rip, &c->window_code);
+}
+static inline bool window_holds(struct vcpu *c)
+{
+	return !c->windowed || (window_holds_data(c) && window_holds_code(c, c->rip));
+}
+bool window_admit_code(struct vcpu *c, uint64_t rip);
+bool window_admit_all(struct vcpu *c); /* false: the window is gone */
 /* Before translated code goes on, if window_is_unsettled(): pages are held against the guest's page
  * tables again, and that of vcpu.window_page, which was not there, is shown if it can be now. */
 void window_settle(struct vcpu *c);
