@@ -82,10 +82,15 @@ void ring3_add_fault_gate(struct machine *m, unsigned vector)
 	ring3_add_gate(m, vector, fault_gate, fault_gate_end);
 }
 
+bool ring3_has_avx512(void)
+{
+	return __builtin_cpu_supports("avx512f");
+}
+
 static void enter_ring_3(struct machine *m)
 {
 	struct kvm_regs regs = { .rip = CODE_AT, .rsp = USER_STACK, .rflags = 0x3002 };
-	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 7 };
+	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = ring3_has_avx512() ? 0xe7 : 7 };
 	struct kvm_sregs s = { 0 };
 
 	machine_put64(m, GDT_AT + 24, 0x00cff3000000ffff);

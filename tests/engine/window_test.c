@@ -373,6 +373,14 @@ DRIFT(drift_large, "addq $0x20000, %rsp\n subq $0x19000, %rsp", "pushq %rax\n po
 DRIFT(drift_back, "addq $0x7000, %rsp\n subq $0x7000, %rsp\n addq $0x7000, %rsp", "movl -8(%rsp), %eax");
 DRIFT(drift_xchg, "xchgq %rsp, %rbx\n addq $0x7000, %rbx\n xchgq %rbx, %rsp", "movl (%rsp), %eax");
 DRIFT(drift_mov, "leaq 0x7000(%rsp), %rdx\n movq %rdx, %rsp", "callq *(%rsp)");
+/* Accesses that touch nothing prove nothing: masked ones do in the last turn only. */
+#define LAST_TURN "vmovd %ecx, %xmm1\n vpcmpeqd %xmm2, %xmm2, %xmm2\n vpabsd %xmm2, %xmm2\n vpcmpeqd %xmm2, %xmm1, %xmm1\n"
+DRIFT(drift_masked, LAST_TURN "vmaskmovps (%rsp), %xmm1, %xmm0\n addq $0x7000, %rsp", "nop");
+DRIFT(drift_masked_other, LAST_TURN "vpmaskmovd %xmm0, %xmm1, 8(%rbx)\n addq $0x7000, %rbx", "nop");
+DRIFT(drift_prefetch, "prefetcht0 (%rsp)\n addq $0x7000, %rsp", "popq %rax");
+DRIFT(drift_nop, "nopl (%rsp)\n addq $0x7000, %rsp", "popq %rax");
+DRIFT(drift_masked_512, LAST_TURN "vpmovd2m %zmm1, %k1\n vmovdqu32 (%rsp), %zmm0{%k1}\n addq $0x7000, %rsp", "nop");
+DRIFT(drift_masked_512_other, LAST_TURN "vpmovd2m %zmm1, %k1\n vmovdqu8 %zmm0, (%rbx){%k1}\n addq $0x7000, %rbx", "nop");
 DRIFT(drift_other, "addq $0x7000, %rbx", "movl (%rbx), %eax");
 DRIFT(drift_index, "addq $0x7000, %rbp", "movl (%rbx, %rbp), %eax");
 
@@ -424,6 +432,14 @@ static void nobody_drifts_into_the_host(void **state)
 	drift(drift_segment_2, drift_segment_2_end);
 	drift(drift_push, drift_push_end);
 	drift(drift_small, drift_small_end);
+	drift(drift_masked, drift_masked_end);
+	drift(drift_prefetch, drift_prefetch_end);
+	drift(drift_masked_other, drift_masked_other_end);
+	drift(drift_nop, drift_nop_end);
+	if (ring3_has_avx512()) {
+		drift(drift_masked_512, drift_masked_512_end);
+		drift(drift_masked_512_other, drift_masked_512_other_end);
+	}
 	drift(drift_other, drift_other_end);
 	drift(drift_index, drift_index_end);
 }

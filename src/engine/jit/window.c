@@ -185,6 +185,19 @@ bool window_takes(const struct translator *t, const struct insn *i)
 	       (uint64_t)i->disp + (i->base == GPR_BLOCK ? t->rip : 0) < 1ull << 46;
 }
 
+/* Whatever its mask is. */
+static bool surely_accesses(const struct insn *i)
+{
+	const struct op_info *info = op_info(i->op);
+	unsigned op = info->opcode;
+	struct vector_form form;
+
+	if (info->flags & OP_VECTOR) /* VMASKMOV, VPMASKMOV */
+		return fpu_vector_form(i, &form) && !form.mask &&
+		       !(info->map == MAP_0F38 && ((op & ~3u) == 0x2c || (op & ~2u) == 0x8c));
+	return info->map == MAP_1 || (op != 0x0d && (op & 0xf8) != 0x18); /* prefetches */
+}
+
 /* The instruction accesses memory so far from RSP, as it is before it. */
 static void note_stack(struct translator *t, int32_t offset)
 {
@@ -207,7 +220,7 @@ struct host_memory window_operand(struct translator *t, const struct insn *i)
 	    (int64_t)i->disp > 0 && (int64_t)i->disp < INT32_MAX - 8 * SMALL)
 		return with_index(at_constant(t, (uint64_t)i->disp), i->index, i->scale);
 	if (is_near && !has_index) {
-		if (i->base == RSP)
+		if (i->base == RSP && surely_accesses(i))
 			note_stack(t, (int32_t)i->disp);
 		return beside_register(t, i->base, (int32_t)i->disp);
 	}
