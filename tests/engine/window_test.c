@@ -444,6 +444,51 @@ static void nobody_drifts_into_the_host(void **state)
 	drift(drift_index, drift_index_end);
 }
 
+/* The guest has memory everywhere, but not all of its addresses are free here. */
+enum { FAR_BAIT_AT = BAIT_AT + BAIT_BYTES / 2, LOOP_STEP = 0x7000, LARGE_PAGE = 2 << 20,
+       LOOP_TURNS = (BAIT_AT + BAIT_BYTES - GRANULE) / LOOP_STEP - 1 };
+
+#define LOOP(name, turn)                                                                             \
+	GUEST(name, ".code64",                                                                       \
+	      "movl $0x10000000, %ebx\n leal 0x4000(%rbx), %esi\n xorl %edx, %edx\n movl $14042, %ecx\n" \
+	      "1: " turn "\n decl %ecx\n jnz 1b\n out %eax, $0xf4")
+
+LOOP(loop_add, "addl (%rbx), %eax\n addq $0x7000, %rbx");
+LOOP(loop_lea, "addl 8(%rbx), %eax\n leaq 0x7000(%rbx), %rbx");
+LOOP(loop_accumulator, "movq %rbx, %rax\n addq $0x7000, %rax\n addl -0x7000(%rax), %edx\n movq %rax, %rbx\n movl %edx, %eax");
+LOOP(loop_write, "movl $1, 0x10(%rbx)\n addl 0x10(%rbx), %eax\n addq $0x7000, %rbx");
+LOOP(loop_stops, "addl (%rbx), %eax\n testl $0xff, %ecx\n jz 2f\n 3: addq $0x7000, %rbx\n jmp 4f\n 2: nop\n jmp 3b\n 4:");
+LOOP(loop_two, "movl (%rbx), %edx\n addl 0x2000(%rsi), %eax\n addq $0x7000, %rbx\n addq $0x7000, %rsi");
+
+static void loop(const uint8_t *code, const uint8_t *end)
+{
+	struct machine *m = start(code, end);
+	void *bait = bait_at(FAR_BAIT_AT, BAIT_BYTES / 2);
+
+	assert_int_equal(LOOP_TURNS, 14042);
+	for (uint64_t page = LARGE_PAGE; page < 2 * LARGE_PAGE; page += PAGE_BYTES)
+		for (unsigned n = 0; n < 4; n++)
+			machine_put64(m, page + 8 * n, 1);
+	for (uint64_t at = GRANULE; at < BAIT_AT + 2 * BAIT_BYTES; at += LARGE_PAGE)
+		machine_put64(m, TABLES_AT + 0x2000 + 8 * (at / LARGE_PAGE), LARGE_PAGE | 0x87);
+	ring3_expect(m, LOOP_TURNS);
+	for (unsigned at = 0; at < BAIT_BYTES / 2; at += PAGE_BYTES)
+		for (unsigned n = 0; n < 4; n++)
+			assert_int_equal(((uint64_t *)((uint8_t *)bait + at))[n], 0);
+	munmap(bait, BAIT_BYTES / 2);
+	ring3_finish(m);
+}
+
+static void loops_stay_with_the_guest(void **state)
+{
+	loop(loop_add, loop_add_end);
+	loop(loop_lea, loop_lea_end);
+	loop(loop_accumulator, loop_accumulator_end);
+	loop(loop_write, loop_write_end);
+	loop(loop_stops, loop_stops_end);
+	loop(loop_two, loop_two_end);
+}
+
 /* FS' base and what is near the code are accessed without a look. */
 GUEST(segment_code, ".code64", "1: movl %fs:8, %eax\n out %eax, $0xf4\n jmp 1b");
 
@@ -511,6 +556,7 @@ int main(void)
 		cmocka_unit_test(flags_survive_misses),
 		cmocka_unit_test(stacks_may_cross_granules),
 		cmocka_unit_test(nobody_drifts_into_the_host),
+		cmocka_unit_test(loops_stay_with_the_guest),
 		cmocka_unit_test(segments_do_not_lead_into_the_host),
 		cmocka_unit_test(granules_with_the_host_are_no_window),
 		cmocka_unit_test(code_is_seen_to_change),
