@@ -489,6 +489,37 @@ static void loops_stay_with_the_guest(void **state)
 	loop(loop_two, loop_two_end);
 }
 
+/* Turns that begin with another register than window.c saw last: the host has 0x11 there. */
+static void expect_none_of_it(const struct program *p, uint64_t at, unsigned written)
+{
+	struct machine *m = start(p->code, p->end);
+	uint8_t *bait = bait_at(at, BAIT_BYTES / 4);
+
+	memset(bait + written, 0x11, 0x20000);
+	machine_put64(m, TABLES_AT + 0x1000 + 8 * 4, (TABLES_AT + 0x2000) | 7); /* from 4 GiB on as from 0 */
+	for (uint64_t large = GRANULE; large < BAIT_AT + 2 * BAIT_BYTES; large += LARGE_PAGE)
+		machine_put64(m, TABLES_AT + 0x2000 + 8 * (large / LARGE_PAGE), LARGE_PAGE | 0x87);
+	ring3_expect(m, 0);
+	munmap(bait, BAIT_BYTES / 4);
+	ring3_finish(m);
+}
+
+GUEST(cut_by_loop, ".code64",
+      "movabs $0x120180000, %rbx\n movl $300, %ebp\n xorl %eax, %eax\n leaq 1f(%rip), %rdi\n"
+      "0: movq %rbx, %rcx\n movl $3, %esi\n jmp *%rdi\n"
+      "1: addl (%rcx), %eax\n decl %esi\n addr32 loopne 1b\n decl %ebp\n jnz 0b\n out %eax, $0xf4");
+GUEST(made_from_rsp, ".code64",
+      "movq $0x10000000, %rbx\n movl $5, %ecx\n xorl %eax, %eax\n movq $0x1eff0000, %rsp\n"
+      "leaq 1f(%rip), %rdi\n jmp *%rdi\n 1: addq $0x7fff00, %rbx\n addl 0xfffff0(%rbx), %eax\n"
+      "movl 0x1000000(%rsp), %edx\n leaq 0x1000000(%rsp), %rsp\n leaq 0x1000000(%rsp), %rbx\n"
+      "leaq -0x1000000(%rsp), %rsp\n decl %ecx\n jnz 1b\n out %eax, $0xf4");
+
+static void turns_begin_with_what_was_shown(void **state)
+{
+	expect_none_of_it(CODE(cut_by_loop), BAIT_AT, 0x170000);
+	expect_none_of_it(CODE(made_from_rsp), BAIT_AT + (32 << 20), 0x7e0000);
+}
+
 /* FS' base and what is near the code are accessed without a look. */
 GUEST(segment_code, ".code64", "1: movl %fs:8, %eax\n out %eax, $0xf4\n jmp 1b");
 
@@ -557,6 +588,7 @@ int main(void)
 		cmocka_unit_test(stacks_may_cross_granules),
 		cmocka_unit_test(nobody_drifts_into_the_host),
 		cmocka_unit_test(loops_stay_with_the_guest),
+		cmocka_unit_test(turns_begin_with_what_was_shown),
 		cmocka_unit_test(segments_do_not_lead_into_the_host),
 		cmocka_unit_test(granules_with_the_host_are_no_window),
 		cmocka_unit_test(code_is_seen_to_change),

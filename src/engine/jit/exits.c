@@ -114,7 +114,7 @@ static void exit_by(struct translator *t, uint64_t target, emit_way *emit)
 
 void exit_direct(struct translator *t, uint64_t target)
 {
-	if (loop_takes(t, target)) {
+	if (loop_closes(t, target)) {
 		loop_back(t, emit_jmp(&t->e));
 		return;
 	}
@@ -123,7 +123,7 @@ void exit_direct(struct translator *t, uint64_t target)
 
 void exit_if(struct translator *t, enum condition condition, uint64_t target)
 {
-	bool is_turn = loop_takes(t, target);
+	bool is_turn = loop_closes(t, target);
 	uint8_t *taken = emit_jcc(&t->e, condition);
 
 	if (is_turn) {

@@ -212,7 +212,7 @@ struct translator {
 	int32_t window_stack_at;
 	uint32_t window_good, window_constant, window_small;
 	int32_t window_moved[16];
-	/* Those beside which something was accessed in this turn, and how far they are from that now; what the
+	/* Those but RSP beside which something was accessed in this turn, and how far they are from that now; what the
 	 * current instruction accesses, if it is such. */
 	uint32_t window_proven;
 	int32_t window_distance[16];
@@ -397,9 +397,9 @@ void arrival_open(struct vcpu *c, struct jit_block *block, struct page_identity 
 bool pages_are_unsure(const struct vcpu *c);
 void pages_look_again(struct vcpu *c);
 
-/* loop.c: a jump to the block's start, if it leads to where less has to be looked at; else false. And such
- * turns, behind the block. */
-bool loop_takes(struct translator *t, uint64_t target);
+/* loop.c: the jump that is about to be emitted leads to the block's start, where less has to be looked at then:
+ * it goes to loop_back(), else false. And such turns, behind the block. */
+bool loop_closes(struct translator *t, uint64_t target);
 void loop_back(struct translator *t, uint8_t *jump);
 void loop_emit(struct translator *t);
 

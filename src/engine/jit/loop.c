@@ -18,12 +18,20 @@ static bool is_ready(const struct translator *t)
 	return t->vectors >= t->block->vectors && (!t->block->needs_flags || t->flags_in_memory);
 }
 
-bool loop_takes(struct translator *t, uint64_t target)
+/* The jump changes registers itself, which window.c has not seen: LOOP. */
+static bool is_by_count(const struct translator *t)
+{
+	const struct insn *i = t->step[t->now].insn;
+
+	return !insn_is_plain(i, op_info(i->op));
+}
+
+bool loop_closes(struct translator *t, uint64_t target)
 {
 	struct loop *l = &t->loop;
 
 	if (!t->window || target != t->block->rip || t->block->identity2 || t->step_count > MOST_STEPS ||
-	    !is_ready(t) || l->froms == LOOP_JUMPS)
+	    is_by_count(t) || !is_ready(t) || (!l->start && l->froms == LOOP_JUMPS))
 		return false;
 	if (!l->good)
 		l->good = window_proven(t);
@@ -32,10 +40,10 @@ bool loop_takes(struct translator *t, uint64_t target)
 
 void loop_back(struct translator *t, uint8_t *jump)
 {
-	if (t->loop.start)
-		branch_aim(jump, t->e.run_delta, t->loop.start);
-	else
+	if (!t->loop.start)
 		t->loop.from[t->loop.froms++] = jump;
+	else if (!t->e.full)
+		branch_aim(jump, t->e.run_delta, t->loop.start);
 }
 
 void loop_emit(struct translator *t)

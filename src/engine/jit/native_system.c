@@ -124,15 +124,15 @@ static void pause(struct translator *t)
 	emit_u8(&t->e, 0x90);
 }
 
-/* RDFSBASE to WRGSBASE. */
 enum { WRFSBASE = 2 };
 
+/* RDFSBASE to WRGSBASE; WRFSBASE is the interpreter's in the window. */
 static bool segment_base(struct translator *t, const struct insn *i)
 {
 	unsigned n = i->modrm >> 3 & 7, reg;
 	struct host_memory base = segment_field(n & 1 ? GS : FS, offsetof(struct segment, base));
 
-	if (t->word != 8 || (t->window && n == WRFSBASE)) /* window.c */
+	if (t->word != 8 || (t->window && n == WRFSBASE))
 		return false;
 	clobber_flags(t);
 	emit_mem(&t->e, (struct encoding){ .map = 1, .opcode = 0xf7, .size = 4 }, 0, GS(cr4));

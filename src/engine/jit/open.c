@@ -11,8 +11,8 @@
 
 #include "engine/interp/interp.h"
 #include "engine/mmu/mmu.h"
-#include "engine/vm.h"
 #include "engine/mmu/window.h"
+#include "engine/vm.h"
 
 /* Nothing leads there any more. */
 static void empty(struct jit *jit, struct page_identity *p)

@@ -6,7 +6,7 @@
  * by a read that faults if it may not; a register is known to be good until it changes by more than a
  * small constant. After such a fault the interpreter does the instruction, and the block is left: what
  * follows builds on that register. An access to a page that is not there faults: the instruction's slow
- * path does it, and the block goes on.
+ * path does it, and the block goes on, if it was where the window may have pages.
  *
  * RSP is always good: at the beginning and end of each block it is within STACK_SLACK of where pages may be
  * shown, which each access beside it proves anew; where it moves without one, or is loaded, it is looked
@@ -174,8 +174,14 @@ static struct host_memory with_index(struct host_memory m, unsigned index, unsig
 static struct host_memory at_constant(struct translator *t, uint64_t address)
 {
 	uint32_t number = (uint32_t)(address >> WINDOW_GRANULE_SHIFT);
-	bool is_beside_code = number == (uint32_t)(t->rip >> WINDOW_GRANULE_SHIFT);
+	bool is_beside_code = !(address >> 47) && address >> WINDOW_GRANULE_SHIFT == t->rip >> WINDOW_GRANULE_SHIFT;
 
+	if (!is_beside_code && address >> 46) { /* the table's displacement does not reach there */
+		emit_mov_imm(&t->e, T0, address);
+		check_register(t, T0);
+		note(t);
+		return at_place(t, T0, 0);
+	}
 	if (!is_beside_code && (!t->window_constants || t->window_constant != number)) {
 		note_look(t);
 		emit_read(&t->e, (struct host_memory){ .base = -1, .index = -1, .gs = true,
@@ -193,12 +199,7 @@ static struct host_memory at_constant(struct translator *t, uint64_t address)
 
 bool window_takes(const struct translator *t, const struct insn *i)
 {
-	bool is_constant = i->base >= GPR_ZERO && i->index >= GPR_ZERO;
-
-	if (!t->window || i->addrsize != 8)
-		return false;
-	return !is_constant || i->seg == FS || i->seg == GS ||
-	       (uint64_t)i->disp + (i->base == GPR_BLOCK ? t->rip : 0) < 1ull << 46;
+	return t->window && i->addrsize == 8;
 }
 
 /* Whatever its mask is. */
@@ -338,10 +339,11 @@ static bool makes_small(const struct translator *t, const struct insn *i,
 /* It was made natively, or by the interpreter after a fault. */
 static void note_proof(struct translator *t)
 {
-	const struct slow_path *s = &t->slow[t->slow_count - 1];
-	unsigned base = (unsigned)t->window_access;
+	int base = t->window_access;
 
-	if (t->window_access < 0 || s->froms || s->stacks)
+	if (base < 0 || base == RSP) /* of RSP window_moved tells the same */
+		return;
+	if (t->slow[t->slow_count - 1].froms || t->slow[t->slow_count - 1].stacks)
 		return;
 	t->window_proven |= 1u << base;
 	t->window_distance[base] = -t->window_access_disp;

@@ -554,7 +554,7 @@ static void look_again(struct vcpu *c)
 		if (verdict == PAGE_GOES)
 			changed += hide_run(c, p);
 		else if (verdict == PAGE_LOSES_WRITES)
-			changed += make_readonly(c, p);
+			changed += make_readonly(c, p) ? 1 : 0;
 	}
 	w->faults += w->used / LOOKS + changed / CHANGES;
 	c->window_is_stale = false;

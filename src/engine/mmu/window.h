@@ -11,8 +11,8 @@
  * code reads the byte for A, which is index bits 16 to 47 of A, and may then use addresses A + d, where |d| is
  * at most WINDOW_REACH: all that these reach is reserved, so that nothing else of the process is there. An A
  * with bits 48 to 63 is not canonical and far enough from what is to fault; with bit 47 there is nothing.
- * A byte that may not be read is a host fault too. Code looks anew in each block, and only this vCPU's
- * thread takes pages of the table away, outside translated code.
+ * A byte that may not be read is a host fault too. Code looks anew in each block, but for what jit/window.c
+ * says, and only this vCPU's thread takes pages of the table away, outside translated code.
  */
 #ifndef ENGINE_WINDOW_H
 #define ENGINE_WINDOW_H
