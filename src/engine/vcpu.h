@@ -313,7 +313,6 @@ struct vcpu {
 	bool window_is_stale;               /* its translations were flushed */
 	bool windowed;                      /* and so translated code uses them now */
 	uint64_t window_page;               /* a place in our process where nothing was; 0: none */
-	bool window_astray;                 /* that was where nothing may be */
 	/* Where RSP, FS' base and RIP were found good: by WINDOW_GRANULE_SHIFT. */
 	uint64_t window_stack, window_fs, window_code;
 	uint64_t large_pages[2][64], huge_pages[2]; /* Bloom bits of 2M and 1G pages in the TLB, of

@@ -489,7 +489,7 @@ static void loops_stay_with_the_guest(void **state)
 	loop(loop_two, loop_two_end);
 }
 
-/* Turns that begin with another register than window.c saw last: the host has 0x11 there. */
+/* Loops whose registers are elsewhere each turn: the host has 0x11 there. */
 static void expect_none_of_it(const struct program *p, uint64_t at, unsigned written)
 {
 	struct machine *m = start(p->code, p->end);
@@ -514,7 +514,7 @@ GUEST(made_from_rsp, ".code64",
       "movl 0x1000000(%rsp), %edx\n leaq 0x1000000(%rsp), %rsp\n leaq 0x1000000(%rsp), %rbx\n"
       "leaq -0x1000000(%rsp), %rsp\n decl %ecx\n jnz 1b\n out %eax, $0xf4");
 
-static void turns_begin_with_what_was_shown(void **state)
+static void loops_are_looked_at_in_each_turn(void **state)
 {
 	expect_none_of_it(CODE(cut_by_loop), BAIT_AT, 0x170000);
 	expect_none_of_it(CODE(made_from_rsp), BAIT_AT + (32 << 20), 0x7e0000);
@@ -588,7 +588,7 @@ int main(void)
 		cmocka_unit_test(stacks_may_cross_granules),
 		cmocka_unit_test(nobody_drifts_into_the_host),
 		cmocka_unit_test(loops_stay_with_the_guest),
-		cmocka_unit_test(turns_begin_with_what_was_shown),
+		cmocka_unit_test(loops_are_looked_at_in_each_turn),
 		cmocka_unit_test(segments_do_not_lead_into_the_host),
 		cmocka_unit_test(granules_with_the_host_are_no_window),
 		cmocka_unit_test(code_is_seen_to_change),

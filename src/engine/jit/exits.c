@@ -114,22 +114,13 @@ static void exit_by(struct translator *t, uint64_t target, emit_way *emit)
 
 void exit_direct(struct translator *t, uint64_t target)
 {
-	if (loop_closes(t, target)) {
-		loop_back(t, emit_jmp(&t->e));
-		return;
-	}
 	exit_by(t, target, emit_jmp);
 }
 
 void exit_if(struct translator *t, enum condition condition, uint64_t target)
 {
-	bool is_turn = loop_closes(t, target);
 	uint8_t *taken = emit_jcc(&t->e, condition);
 
-	if (is_turn) {
-		loop_back(t, taken);
-		return;
-	}
 	if (is_sure(t, target)) {
 		link_surely(t, target, taken);
 		return;

@@ -28,8 +28,6 @@ enum { T0 = H_R14, T1 = H_R15, GUEST_RSP = H_R13, JUMP_BITS = 16,
 enum { STACK_GUARD = PAGE_BYTES, STACK_ROOM = 256 << 10, RETURNS = 4096,
        STACK_BYTES = STACK_GUARD + STACK_ROOM + 8 * RETURNS, PROBE_BYTES = 8 };
 
-enum { LOOP_JUMPS = 4 }; /* back to a block's start */
-
 enum { CODE_SEGMENTS = 2048, NO_CODE_SEGMENT = 0xffff };
 
 /* Spreads targets over the table of them: the low half of RIP times this, its top bits. */
@@ -212,19 +210,6 @@ struct translator {
 	int32_t window_stack_at;
 	uint32_t window_good, window_constant, window_small;
 	int32_t window_moved[16];
-	/* Those but RSP beside which something was accessed in this turn, and how far they are from that now; what the
-	 * current instruction accesses, if it is such. */
-	uint32_t window_proven;
-	int32_t window_distance[16];
-	int window_access; /* register, or -1 */
-	int32_t window_access_disp;
-	/* loop.c: jumps back to the block's start, registers that need no look from there on, and where that is. */
-	struct loop {
-		uint8_t *from[LOOP_JUMPS];
-		unsigned froms;
-		uint32_t good;
-		const uint8_t *start; /* NULL: first turn */
-	} loop;
 	bool is_last; /* the current instruction is its part's last */
 	bool x87_checked; /* x87 instructions may simply run here */
 	uint64_t x87_rip; /* of one that ran, not in the vCPU yet; 0: none */
@@ -328,8 +313,6 @@ bool rsp_moves(const struct translator *t, const struct insn *i, const struct op
 /* window.c */
 void window_begin(struct translator *t);
 void window_behind(struct translator *t, bool interpreted); /* each instruction that goes on to the next */
-/* Registers of which accesses in this turn have shown that they are where RSP always is (window.c). */
-uint32_t window_proven(const struct translator *t);
 /* Its memory operand is to be found so, and is, as host_operand() would have it. */
 bool window_takes(const struct translator *t, const struct insn *i);
 struct host_memory window_operand(struct translator *t, const struct insn *i);
@@ -339,8 +322,6 @@ void window_emit_faults(struct translator *t, const struct slow_path *s);
 /* translate.c */
 void call_single(struct translator *t, struct jit_single *single); /* T1 */
 void translate_step(struct translator *t, unsigned k);
-/* Somebody wants us: back to the run loop, at the block's start. Flags are in memory. */
-void emit_kick_check(struct translator *t);
 
 /* address.c */
 bool is_addressable(const struct translator *t, const struct insn *i);
@@ -396,12 +377,6 @@ void arrival_open(struct vcpu *c, struct jit_block *block, struct page_identity 
 /* Before translated code in the window goes on, if page tables or code may have changed. */
 bool pages_are_unsure(const struct vcpu *c);
 void pages_look_again(struct vcpu *c);
-
-/* loop.c: the jump that is about to be emitted leads to the block's start, where less has to be looked at then:
- * it goes to loop_back(), else false. And such turns, behind the block. */
-bool loop_closes(struct translator *t, uint64_t target);
-void loop_back(struct translator *t, uint8_t *jump);
-void loop_emit(struct translator *t);
 
 /* exits.c: ends of blocks. */
 void load_identity(struct translator *t, uint64_t linear); /* what is in the page's slot, to T0 */

@@ -64,9 +64,7 @@ static void settle(struct vcpu *c)
 static const uint8_t *run_single(struct vcpu *c, struct jit_single *single)
 {
 	const uint64_t keys[2] = { c->jit_key[0], c->jit_key[1] };
-	bool is_astray = c->window_astray; /* what follows may build on that it was not: loop.c */
 
-	c->window_astray = false;
 	c->gpr[GPR_BLOCK] = single->block_rip;
 	c->insn = single->insn;
 	flags_from_jit(c);
@@ -79,7 +77,7 @@ static const uint8_t *run_single(struct vcpu *c, struct jit_single *single)
 	flags_to_jit(c);
 	/* Somebody wants us, or known ways do not lead where they did. Behind STI nobody is let in. */
 	if (!c->jit_stop && single->insn->exec != exec_sti &&
-	    (is_astray || vcpu_is_kicked(c) || c->jit_key[0] != keys[0] || c->jit_key[1] != keys[1] ||
+	    (vcpu_is_kicked(c) || c->jit_key[0] != keys[0] || c->jit_key[1] != keys[1] ||
 	     !window_holds_data(c))) {
 		c->rip = next_rip(c, single->insn);
 		c->jit_stop = true;

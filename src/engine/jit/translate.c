@@ -182,14 +182,6 @@ static void emit_entry_any(struct translator *t)
 	leave_unless(t, CC_NE);
 }
 
-void emit_kick_check(struct translator *t)
-{
-	emit_alu_mem_imm(&t->e, ALU_CMP, 2, at_pointer(t, &t->c->run->immediate_exit, T0), 0);
-	leave_unless(t, CC_NE);
-	t->flags_in_host = false;
-	t->flags_in_memory = true;
-}
-
 /*
  * Code that changed, missing vector registers, and a wish to leave (vcpu.h, VCPU_KICK): back to the
  * run loop. Every loop has a backward or an indirect jump, which look for the latter. Code changes
@@ -209,10 +201,13 @@ static void emit_entry(struct translator *t)
 		t->vectors = b->vectors;
 	}
 	b->entry_vectors = emit_here(&t->e);
-	emit_kick_check(t);
+	emit_alu_mem_imm(&t->e, ALU_CMP, 2, at_pointer(t, &t->c->run->immediate_exit, T0), 0);
+	leave_unless(t, CC_NE);
 	b->entry_forward = emit_here(&t->e);
 	if (b->identity2)
 		check_second_page(t);
+	t->flags_in_host = false;
+	t->flags_in_memory = true;
 }
 
 /* Where the checks of the entry lead. */
@@ -301,7 +296,6 @@ static bool translate_insn(struct translator *t, const struct insn *i)
 	t->window_constants = constants;
 	t->window_constant = constant;
 	t->window_late = t->window_stack_seen = false;
-	t->window_access = -1;
 	interpret(t, i);
 	window_behind(t, true);
 	return true;
@@ -498,7 +492,6 @@ struct jit_block *jit_translate(struct vcpu *c, const struct jit_source *source)
 	emit_entry(&t);
 	for (unsigned k = 0; k < t.step_count; k++)
 		translate_step(&t, k);
-	loop_emit(&t);
 	hot = t.e;
 	t.e = emitter_at(jit, jit->cold_used);
 	keep_emit_copies(&t);

@@ -6,7 +6,7 @@
  * by a read that faults if it may not; a register is known to be good until it changes by more than a
  * small constant. After such a fault the interpreter does the instruction, and the block is left: what
  * follows builds on that register. An access to a page that is not there faults: the instruction's slow
- * path does it, and the block goes on, if it was where the window may have pages.
+ * path does it, and the block goes on.
  *
  * RSP is always good: at the beginning and end of each block it is within STACK_SLACK of where pages may be
  * shown, which each access beside it proves anew; where it moves without one, or is loaded, it is looked
@@ -39,22 +39,6 @@ void window_begin(struct translator *t)
 {
 	t->window = t->source->mode & JIT_WINDOWED;
 	t->window_good = 1u << RSP;
-	t->window_small = 0;
-	t->window_constants = t->window_late = t->window_stack_seen = t->window_stack_proven = false;
-	t->window_proven = 0;
-	t->window_access = -1;
-	memset(t->window_moved, 0, sizeof(t->window_moved));
-}
-
-uint32_t window_proven(const struct translator *t)
-{
-	uint32_t proven = 0;
-
-	for (unsigned guest = 0; guest < 16; guest++)
-		if (t->window_proven >> guest & 1 && t->window_distance[guest] >= -STACK_SLACK &&
-		    t->window_distance[guest] <= STACK_SLACK)
-			proven |= 1u << guest;
-	return proven & ~(1u << RSP);
 }
 
 static void emit_rorx(struct emitter *e, unsigned to, unsigned from, unsigned count)
@@ -215,15 +199,11 @@ static bool surely_accesses(const struct insn *i)
 	return info->map == MAP_1 || (op != 0x0d && (op & 0xf8) != 0x18); /* prefetches */
 }
 
-/* The instruction accesses memory so far from the register, as it is before it. */
-static void note_access(struct translator *t, unsigned base, int32_t offset)
+/* The instruction accesses memory so far from RSP, as it is before it. */
+static void note_stack(struct translator *t, int32_t offset)
 {
-	if (base == RSP) {
-		t->window_stack_seen = true;
-		t->window_stack_at = offset;
-	}
-	t->window_access = (int)base;
-	t->window_access_disp = offset;
+	t->window_stack_seen = true;
+	t->window_stack_at = offset;
 }
 
 struct host_memory window_operand(struct translator *t, const struct insn *i)
@@ -241,8 +221,8 @@ struct host_memory window_operand(struct translator *t, const struct insn *i)
 	    (int64_t)i->disp > 0 && (int64_t)i->disp < INT32_MAX - 8 * SMALL)
 		return with_index(at_constant(t, (uint64_t)i->disp), i->index, i->scale);
 	if (is_near && !has_index) {
-		if (surely_accesses(i))
-			note_access(t, i->base, (int32_t)i->disp);
+		if (i->base == RSP && surely_accesses(i))
+			note_stack(t, (int32_t)i->disp);
 		return beside_register(t, i->base, (int32_t)i->disp);
 	}
 	if (is_near && i->base < GPR_ZERO && is_small_index(t, i->index))
@@ -260,7 +240,7 @@ struct host_memory window_operand(struct translator *t, const struct insn *i)
 
 struct host_memory window_operand_of_stack(struct translator *t, int32_t offset)
 {
-	note_access(t, RSP, offset);
+	note_stack(t, offset);
 	return beside_register(t, RSP, offset);
 }
 
@@ -336,29 +316,12 @@ static bool makes_small(const struct translator *t, const struct insn *i,
 	}
 }
 
-/* It was made natively, or by the interpreter after a fault. */
-static void note_proof(struct translator *t)
-{
-	int base = t->window_access;
-
-	if (base < 0 || base == RSP) /* of RSP window_moved tells the same */
-		return;
-	if (t->slow[t->slow_count - 1].froms || t->slow[t->slow_count - 1].stacks)
-		return;
-	t->window_proven |= 1u << base;
-	t->window_distance[base] = -t->window_access_disp;
-}
-
 static void registers_behind(struct translator *t, const struct insn *i, const struct op_info *info)
 {
 	uint32_t written = gprs_written(i, info), good = t->window_good, small = 0;
-	uint32_t proven;
-	int32_t moved[16], distance[16];
+	int32_t moved[16];
 
-	note_proof(t);
-	proven = t->window_proven;
 	memcpy(moved, t->window_moved, sizeof(moved));
-	memcpy(distance, t->window_distance, sizeof(distance));
 	for (unsigned guest = 0; guest < 16; guest++) {
 		struct origin from;
 		int64_t sum;
@@ -373,12 +336,6 @@ static void registers_behind(struct translator *t, const struct insn *i, const s
 		if (good >> from.guest & 1 && sum >= -MOST_MOVED && sum <= MOST_MOVED) {
 			t->window_good |= 1u << guest;
 			t->window_moved[guest] = (int32_t)sum;
-		}
-		sum = from.plus == INT64_MAX ? INT64_MAX : distance[from.guest] + from.plus;
-		t->window_proven &= ~(1u << guest);
-		if (proven >> from.guest & 1 && sum >= -MOST_MOVED && sum <= MOST_MOVED) {
-			t->window_proven |= 1u << guest;
-			t->window_distance[guest] = (int32_t)sum;
 		}
 	}
 	t->window_small = (t->window_small & ~written) | small;
@@ -452,17 +409,15 @@ void window_behind(struct translator *t, bool interpreted)
 		return;
 	if (info->flags & OP_X87 && !t->window_late) {
 		t->window_good &= ~(1u << RAX); /* FNSTSW */
-		t->window_proven &= ~(1u << RAX);
 		t->window_small &= ~(1u << RAX);
 	} else if (t->window_late || !insn_is_plain(i, info)) {
 		t->window_constants &= !t->window_late;
 		t->window_late = false;
 		t->window_good = 1u << RSP;
-		t->window_small = t->window_proven = 0;
+		t->window_small = 0;
 	} else {
 		registers_behind(t, i, info);
 	}
-	t->window_access = -1;
 	stack_behind(t, i, info, interpreted);
 }
 

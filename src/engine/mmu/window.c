@@ -450,15 +450,13 @@ enum window_fault window_fault(struct vcpu *c, const struct port_fault *fault)
 	c->count_window_faults++;
 	c->window->faults++;
 	c->window_page = 0;
-	c->window_astray = false;
 	if (entry < TABLE_BYTES)
 		return admit(c, entry << WINDOW_SHIFT) ? WINDOW_OPENED : WINDOW_CLOSED;
-	if (!(fault->address >> 47)) {
-		if (show(c, fault->address, fault->is_write))
-			return WINDOW_OPENED;
-		c->window_page = fault->address;
-	}
-	c->window_astray = !window_has(c, fault->address - window_shift(c));
+	if (fault->address >> 47)
+		return WINDOW_MISSED;
+	if (show(c, fault->address, fault->is_write))
+		return WINDOW_OPENED;
+	c->window_page = fault->address;
 	return WINDOW_MISSED;
 }
 
