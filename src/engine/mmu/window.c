@@ -609,17 +609,6 @@ void window_lend(struct vcpu *c)
 	w->refusals = refusals;
 }
 
-/* Its process has ended: whoever frees page tables takes them out of the root first. */
-static bool owner_is_gone(struct vcpu *c)
-{
-	gpa_t root = c->window_root & PAGE_MASK;
-
-	for (unsigned n = 0; n < PAGE_BYTES / 2; n += 8)
-		if (mmu_table_entry(c, root + n) & 1)
-			return false;
-	return true;
-}
-
 void window_tick(struct vcpu *c)
 {
 	struct window *w = c->window;
@@ -639,7 +628,7 @@ void window_tick(struct vcpu *c)
 			w->faults -= MIN(w->faults, (uint32_t)TICK_FAULTS);
 		}
 	} else if (c->mode & MODE_CODE64 && ++c->space->user_ticks >= PATIENCE &&
-		   (!c->window_space || w->now - w->owner_seen > IDLE || owner_is_gone(c))) {
+		   (!c->window_space || w->now - w->owner_seen > IDLE)) {
 		take(c);
 	}
 }
