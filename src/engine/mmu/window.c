@@ -406,18 +406,25 @@ static bool show_run(struct vcpu *c, struct granule *g, uint64_t page, const str
 	return true;
 }
 
-/* False: all went, as the process has no mappings left to split one by. */
-static bool hide_page(struct vcpu *c, struct shown_page *p)
+/* All from `first` to `end` are shown. False: everything went, as the process has no mappings left to split one
+ * by. */
+static bool hide_pages(struct vcpu *c, uint64_t first, uint64_t end)
 {
 	struct window *w = c->window;
 
-	if (port_hide(p->place, PAGE_BYTES)) {
+	if (port_hide(first, end - first)) {
 		hide_all(c);
 		return false;
 	}
-	page_remove(w, p);
+	for (uint64_t place = first; place < end; place += PAGE_BYTES)
+		page_remove(w, page_find(w, place));
 	w->mappings++; /* it may have split one */
 	return true;
+}
+
+static bool hide_page(struct vcpu *c, const struct shown_page *p)
+{
+	return hide_pages(c, p->place, p->place + PAGE_BYTES);
 }
 
 /* True: it was not there, and is now. */
@@ -520,22 +527,15 @@ static bool goes_as_well(struct vcpu *c, const struct shown_page *p, uint64_t pl
 }
 
 /* With those around it that go as well, as one piece: programs give back memory in such. */
-static unsigned hide_run(struct vcpu *c, struct shown_page *p)
+static unsigned hide_run(struct vcpu *c, const struct shown_page *p)
 {
-	struct window *w = c->window;
 	uint64_t first = p->place, end = first + PAGE_BYTES;
 
 	while (goes_as_well(c, p, end))
 		end += PAGE_BYTES;
 	while (goes_as_well(c, p, first - PAGE_BYTES))
 		first -= PAGE_BYTES;
-	if (port_hide(first, end - first)) {
-		hide_all(c);
-	} else {
-		for (uint64_t place = first; place < end; place += PAGE_BYTES)
-			page_remove(w, page_find(w, place));
-		w->mappings++; /* it may have split one */
-	}
+	hide_pages(c, first, end);
 	return (unsigned)((end - first) / PAGE_BYTES);
 }
 
@@ -549,10 +549,12 @@ static void look_again(struct vcpu *c)
 		struct shown_page *p = &w->page[n];
 		enum verdict verdict = p->host ? judge(c, p) : PAGE_STAYS;
 
-		if (verdict == PAGE_GOES)
+		if (verdict == PAGE_GOES) {
 			changed += hide_run(c, p);
-		else if (verdict == PAGE_LOSES_WRITES)
-			changed += make_readonly(c, p) ? 1 : 0;
+		} else if (verdict == PAGE_LOSES_WRITES) {
+			make_readonly(c, p);
+			changed++;
+		}
 	}
 	w->faults += w->used / LOOKS + changed / CHANGES;
 	c->window_is_stale = false;
