@@ -84,7 +84,8 @@ void ring3_add_fault_gate(struct machine *m, unsigned vector)
 
 bool ring3_has_avx512(void)
 {
-	return __builtin_cpu_supports("avx512f");
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+	       __builtin_cpu_supports("avx512dq");
 }
 
 static void enter_ring_3(struct machine *m)

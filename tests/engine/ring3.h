@@ -29,7 +29,7 @@ extern unsigned ring3_vcpu;
 /* All of main(): with either vCPU. */
 int ring3_run(const struct CMUnitTest *tests, size_t count);
 
-bool ring3_has_avx512(void); /* and so have its guests */
+bool ring3_has_avx512(void); /* F, BW and DQ; and so have its guests */
 struct machine *ring3_start(const uint8_t *code, const uint8_t *end);
 void ring3_put_code(struct machine *m, unsigned at, const uint8_t *code, const uint8_t *end);
 /* General registers, and RIP if it is not 0; RSP and flags stay. */

@@ -460,6 +460,12 @@ LOOP(loop_write, "movl $1, 0x10(%rbx)\n addl 0x10(%rbx), %eax\n addq $0x7000, %r
 LOOP(loop_stops, "addl (%rbx), %eax\n testl $0xff, %ecx\n jz 2f\n 3: addq $0x7000, %rbx\n jmp 4f\n 2: nop\n jmp 3b\n 4:");
 LOOP(loop_two, "movl (%rbx), %edx\n addl 0x2000(%rsi), %eax\n addq $0x7000, %rbx\n addq $0x7000, %rsi");
 
+static void map_everywhere(struct machine *m)
+{
+	for (uint64_t at = GRANULE; at < BAIT_AT + 2 * BAIT_BYTES; at += LARGE_PAGE)
+		machine_put64(m, TABLES_AT + 0x2000 + 8 * (at / LARGE_PAGE), LARGE_PAGE | 0x87);
+}
+
 static void loop(const uint8_t *code, const uint8_t *end)
 {
 	struct machine *m = start(code, end);
@@ -469,8 +475,7 @@ static void loop(const uint8_t *code, const uint8_t *end)
 	for (uint64_t page = LARGE_PAGE; page < 2 * LARGE_PAGE; page += PAGE_BYTES)
 		for (unsigned n = 0; n < 4; n++)
 			machine_put64(m, page + 8 * n, 1);
-	for (uint64_t at = GRANULE; at < BAIT_AT + 2 * BAIT_BYTES; at += LARGE_PAGE)
-		machine_put64(m, TABLES_AT + 0x2000 + 8 * (at / LARGE_PAGE), LARGE_PAGE | 0x87);
+	map_everywhere(m);
 	ring3_expect(m, LOOP_TURNS);
 	for (unsigned at = 0; at < BAIT_BYTES / 2; at += PAGE_BYTES)
 		for (unsigned n = 0; n < 4; n++)
@@ -497,8 +502,7 @@ static void expect_none_of_it(const struct program *p, uint64_t at, unsigned wri
 
 	memset(bait + written, 0x11, 0x20000);
 	machine_put64(m, TABLES_AT + 0x1000 + 8 * 4, (TABLES_AT + 0x2000) | 7); /* from 4 GiB on as from 0 */
-	for (uint64_t large = GRANULE; large < BAIT_AT + 2 * BAIT_BYTES; large += LARGE_PAGE)
-		machine_put64(m, TABLES_AT + 0x2000 + 8 * (large / LARGE_PAGE), LARGE_PAGE | 0x87);
+	map_everywhere(m);
 	ring3_expect(m, 0);
 	munmap(bait, BAIT_BYTES / 4);
 	ring3_free(m); /* ASan's memory may be where the window would be */
