@@ -157,7 +157,8 @@ struct tlb_space {
 	unsigned pcid;
 	enum { SPACE_GOOD, SPACE_STALE, SPACE_VOID } state; /* then all but global entries, or those
 							     * too, go before its next use */
-	int user_ticks;      /* mmu/window.c */
+	int user_ticks, back_off; /* mmu/window.c, of the program with this root */
+	uint64_t root;
 	uint64_t code_epoch; /* interp/block.c */
 	bool has_code_pages; /* some of these are set: jit/pages.c */
 	const struct page_identity *code_pages[CODE_PAGES];

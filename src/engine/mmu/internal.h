@@ -17,6 +17,9 @@ struct page {
 
 enum { RIGHT_READ = 1, RIGHT_WRITE = 2, RIGHT_FETCH = 4 };
 
+/* What a table of 8-byte entries holds there; 0 if that is no memory. */
+uint64_t mmu_table_entry(struct vcpu *c, gpa_t gpa);
+
 /*
  * Walks the tables for one access in one view. False: `error` is the page-fault error code.
  * Unless `look_only`, sets accessed and dirty bits on the way, and may unwind.

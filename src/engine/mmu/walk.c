@@ -114,6 +114,11 @@ static struct entry entry_read(struct vcpu *c, gpa_t gpa, bool is_8_bytes, bool 
 	return e;
 }
 
+uint64_t mmu_table_entry(struct vcpu *c, gpa_t gpa)
+{
+	return entry_read(c, gpa, true, true).value;
+}
+
 /* False: the entry changed under us. */
 static bool entry_set(struct vcpu *c, struct entry *e, uint64_t bits)
 {

@@ -27,14 +27,16 @@ enum {
 	GRANULES = 512,
 	RUN = 64,
 	TICK_US = 1000,     /* interrupts closer to each other count as one */
-	PATIENCE = 4,       /* ticks before an address space gets the window */
+	PATIENCE = 2,       /* calm ticks before an address space gets the window */
+	CALM = 100,         /* page faults of the guest: who fills its memory gains nothing by it */
 	IDLE = 16,          /* ticks without its owner before another may have it */
 	TICK_FAULTS = 200,  /* forgiven each tick: a third of 4 ms */
 	MOST_FAULTS = 4000, /* more are not worth it */
 	LOOKS = 100,        /* so many at pages after a flush cost as much as a fault, */
 	CHANGES = 4,        /* and so many that are not what they were */
 	KEEP_MS = 50,       /* without its owner, when other vCPUs find places taken */
-	BACK_OFF = 200,     /* ticks until it may try again */
+	BACK_OFF = 8,       /* calm ticks more until it may try again; twice as many and so on */
+	LAST_BACK_OFF = 248,
 };
 
 #define LAST_BYTE ((1ull << 47) - PAGE_BYTES - 1) /* nor above */
@@ -58,6 +60,7 @@ struct window {
 	uint64_t owner_at;        /* TSC of the last one */
 	uint32_t refusals;        /* vm.window_refusals then */
 	uint32_t faults;
+	uint64_t page_faults;     /* of the guest, until the last tick */
 	/* Granules are the guest's addresses by WINDOW_GRANULE_SHIFT; those admitted are in the table. */
 	unsigned granules;
 	struct granule {
@@ -316,12 +319,21 @@ bool window_admit_code(struct vcpu *c, uint64_t rip)
 	return window_holds_code(c, rip) || admit(c, rip);
 }
 
+/* The window does not help this one. */
+static void give_up(struct vcpu *c)
+{
+	struct tlb_space *space = c->space;
+
+	release(c);
+	space->back_off = MIN(2 * space->back_off + BACK_OFF, LAST_BACK_OFF);
+	space->user_ticks = -space->back_off;
+}
+
 bool window_admit_all(struct vcpu *c)
 {
 	if (admit(c, c->gpr[RSP]) && admit(c, c->seg[FS].base) && window_admit_code(c, c->rip))
 		return true;
-	release(c);
-	c->space->user_ticks = -BACK_OFF;
+	give_up(c);
 	return false;
 }
 
@@ -611,26 +623,63 @@ void window_lend(struct vcpu *c)
 	w->refusals = refusals;
 }
 
+/* Its process has ended: another one has its root, or that is empty, as page tables are freed from the root on. */
+static bool owner_is_gone(struct vcpu *c)
+{
+	gpa_t root = c->window_root & PAGE_MASK;
+
+	for (unsigned n = 0; c->window_root != window_root_now(c) && n < PAGE_BYTES / 2; n += 8)
+		if (mmu_table_entry(c, root + n) & 1)
+			return false;
+	return true;
+}
+
+static bool is_free(struct vcpu *c)
+{
+	const struct window *w = c->window;
+
+	return !c->window_space || w->now - w->owner_seen > IDLE || owner_is_gone(c);
+}
+
+/* Nothing is known of another program in its place. */
+static void know_program(struct vcpu *c)
+{
+	struct tlb_space *space = c->space;
+
+	if (space->root == window_root_now(c))
+		return;
+	space->root = window_root_now(c);
+	space->user_ticks = space->back_off = 0;
+}
+
+static bool is_calm(struct vcpu *c)
+{
+	uint64_t before = c->window->page_faults;
+
+	c->window->page_faults = c->count_faults[EXC_PF];
+	return c->count_faults[EXC_PF] - before <= CALM;
+}
+
 void window_tick(struct vcpu *c)
 {
 	struct window *w = c->window;
 	uint64_t now = port_tsc();
+	bool calm;
 
 	if (!w || now - w->tick_at < (uint64_t)port_tsc_khz() * TICK_US / 1000)
 		return;
 	w->tick_at = now;
 	w->now++;
+	know_program(c);
+	calm = is_calm(c);
 	if (c->windowed) {
 		w->owner_seen = w->now;
 		w->owner_at = now;
-		if (w->faults > MOST_FAULTS) {
-			release(c);
-			c->space->user_ticks = -BACK_OFF;
-		} else {
+		if (w->faults > MOST_FAULTS)
+			give_up(c);
+		else
 			w->faults -= MIN(w->faults, (uint32_t)TICK_FAULTS);
-		}
-	} else if (c->mode & MODE_CODE64 && ++c->space->user_ticks >= PATIENCE &&
-		   (!c->window_space || w->now - w->owner_seen > IDLE)) {
+	} else if (c->mode & MODE_CODE64 && calm && ++c->space->user_ticks >= PATIENCE && is_free(c)) {
 		take(c);
 	}
 }
