@@ -4,7 +4,7 @@
  * deadlines; one waits for the eventfds that KVM_IRQFD handed over. Both are started at the first
  * need, live as long as the process, and take no signals.
  *
- * Manual: man pages eventfd(2), epoll(7), pthread_cond_timedwait(3).
+ * Manual: man pages eventfd(2), epoll(7), timerfd_create(2).
  */
 #include "base/port.h"
 
@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,15 +30,18 @@ struct port_timer {
 	bool is_armed;
 };
 
-/* `lock` guards the list, every timer, and `firing`. */
+/*
+ * `lock` guards the list, every timer, and `firing`. The thread sleeps until `alarm` rings at the first
+ * deadline, so that who moves that need not wake it.
+ */
 static struct {
 	pthread_once_t once;
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* the first deadline moved */
-	pthread_cond_t fired;   /* `firing` became NULL */
+	pthread_cond_t fired; /* `firing` became NULL */
 	struct port_timer *armed;
 	struct port_timer *firing;
 	pthread_t thread;
+	int alarm;
 } timers = { .once = PTHREAD_ONCE_INIT,
 	     .lock = PTHREAD_MUTEX_INITIALIZER,
 	     .fired = PTHREAD_COND_INITIALIZER };
@@ -54,44 +58,53 @@ static void thread_start(pthread_t *thread, void *(*body)(void *), const char *n
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+static void set_alarm(uint64_t deadline_ns)
+{
+	struct itimerspec at = { .it_value.tv_sec = (time_t)(deadline_ns / 1000000000),
+				 .it_value.tv_nsec = (long)(deadline_ns % 1000000000) };
+
+	if (!deadline_ns) /* which would be never */
+		at.it_value.tv_nsec = 1;
+	timerfd_settime(timers.alarm, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+static void fire_first(void)
+{
+	struct port_timer *first = timers.armed;
+
+	timers.armed = first->next;
+	first->is_armed = false;
+	timers.firing = first;
+	pthread_mutex_unlock(&timers.lock);
+	first->fire(first->context);
+	pthread_mutex_lock(&timers.lock);
+	timers.firing = NULL;
+	pthread_cond_broadcast(&timers.fired);
+}
+
 static void *timer_thread(void *unused)
 {
-	prctl(PR_SET_TIMERSLACK, 1);
-	pthread_mutex_lock(&timers.lock);
-	for (;;) {
-		struct port_timer *first = timers.armed;
-		struct timespec until;
+	uint64_t rings;
 
-		if (!first) {
-			pthread_cond_wait(&timers.changed, &timers.lock);
-			continue;
-		}
-		if (first->deadline_ns > port_now_ns()) {
-			until.tv_sec = (time_t)(first->deadline_ns / 1000000000);
-			until.tv_nsec = (long)(first->deadline_ns % 1000000000);
-			pthread_cond_timedwait(&timers.changed, &timers.lock, &until);
-			continue;
-		}
-		timers.armed = first->next;
-		first->is_armed = false;
-		timers.firing = first;
-		pthread_mutex_unlock(&timers.lock);
-		first->fire(first->context);
+	prctl(PR_SET_TIMERSLACK, 1);
+	for (;;) {
 		pthread_mutex_lock(&timers.lock);
-		timers.firing = NULL;
-		pthread_cond_broadcast(&timers.fired);
+		while (timers.armed && timers.armed->deadline_ns <= port_now_ns())
+			fire_first();
+		if (timers.armed)
+			set_alarm(timers.armed->deadline_ns);
+		pthread_mutex_unlock(&timers.lock);
+		if (read(timers.alarm, &rings, sizeof(rings)) < 0 && errno != EINTR)
+			abort(); /* somebody has closed it */
 	}
 	return unused;
 }
 
 static void timers_start(void)
 {
-	pthread_condattr_t monotonic;
-
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&timers.changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	timers.alarm = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	if (timers.alarm < 0)
+		abort(); /* set-up: see style guide, "Three kinds of wrong" */
 	thread_start(&timers.thread, timer_thread, "kelvin-timer");
 }
 
@@ -131,8 +144,8 @@ void port_timer_arm(struct port_timer *timer, uint64_t deadline_ns)
 	timer->next = *link;
 	*link = timer;
 	timer->is_armed = true;
-	if (timers.armed == timer && timers.firing != timer)
-		pthread_cond_signal(&timers.changed);
+	if (timers.armed == timer)
+		set_alarm(deadline_ns);
 	pthread_mutex_unlock(&timers.lock);
 }
 
