@@ -77,6 +77,7 @@ struct program {
 	bool user, raw;  /* ring 3; random bytes */
 	bool ring_3;     /* with addresses for the window */
 	bool flags_open; /* status flags at faults and interrupts are not looked at */
+	unsigned undefined; /* with target_options.steps: another number, other flags */
 	uint16_t start;  /* in the first page */
 	unsigned count;
 	struct item item[MAX_ITEMS];
@@ -117,6 +118,7 @@ struct target_options {
 	struct vm_options engine;
 	enum kicks kicks;
 	bool ring_3;
+	bool steps; /* one instruction at a time; status flags that it leaves undefined are random */
 	unsigned vcpu; /* this is the one: where its window is depends on that */
 };
 struct target *target_new(const struct target_options *options);

@@ -8,6 +8,7 @@
  * MAX_EVENTS events.
  */
 #include "isolation.h"
+#include "undefined.h"
 #include "../ask.h"
 
 #include "kvm_abi.h"
@@ -43,6 +44,8 @@ struct target {
 	enum kicks kicks;
 	uint64_t random; /* of kicks between blocks */
 	unsigned blocks, kicks_left;
+	uint16_t undefined; /* by the next instruction, which ends at: */
+	uint64_t end;
 	/* The other thread's. */
 	pthread_t kicker;
 	clockid_t clock; /* of the thread that runs programs */
@@ -432,9 +435,39 @@ static bool on_mmio(struct target *t, struct result *result)
 	return true;
 }
 
+static void note_next(struct target *t, uint64_t rip)
+{
+	uint8_t bytes[15];
+	unsigned length;
+
+	t->undefined = 0;
+	if ((uint32_t)rip < CODE)
+		return;
+	for (unsigned n = 0; n < sizeof(bytes); n++)
+		bytes[n] = t->ram[gpa_of((uint32_t)rip + n) + ((rip + n) & 0xfff)];
+	t->undefined = undefined_flags(t->vcpu, bytes, &length);
+	t->end = rip + length;
+}
+
+static bool on_step(struct target *t)
+{
+	struct kvm_regs r = { 0 };
+
+	ask(t->vcpu, KVM_GET_REGS, &r, NULL);
+	if (t->undefined && r.rip == t->end) {
+		r.rflags &= ~(uint64_t)t->undefined;
+		r.rflags |= random_next(&t->random) >> 32 & t->undefined;
+		ask(t->vcpu, KVM_SET_REGS, &r, NULL);
+	}
+	note_next(t, r.rip);
+	return true;
+}
+
 static bool on_exit_of(struct target *t, const struct program *p, struct result *result)
 {
 	switch (t->run->exit_reason) {
+	case KVM_EXIT_DEBUG:
+		return on_step(t);
 	case KVM_EXIT_IO:
 		return on_io(t, p, result);
 	case KVM_EXIT_MMIO:
@@ -473,7 +506,8 @@ void target_run(struct target *t, const struct program *p, struct result *result
 	set_registers(t, p);
 	result->events = 0;
 	t->cursor = 0;
-	t->random = p->seed * 31 + 7;
+	t->random = p->seed * 31 + 7 + p->undefined;
+	t->undefined = 0;
 	t->blocks = 0;
 	t->kicks_left = 3000;
 	__atomic_store_n(&t->hung, false, __ATOMIC_SEQ_CST);
@@ -587,6 +621,7 @@ struct target *target_new(const struct target_options *wanted)
 	options.context = t;
 	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + 256 * sizeof(cpuid->entries[0]));
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 7 };
+	struct kvm_guest_debug step = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP };
 	size_t bytes;
 
 	if (!t || !cpuid)
@@ -607,8 +642,10 @@ struct target *target_new(const struct target_options *wanted)
 	free(cpuid);
 	ask(t->vcpu, KVM_GET_SREGS, &t->sregs, NULL);
 	(void)vm_ioctl(t->vcpu, KVM_SET_XCRS, (uintptr_t)&xcrs, NULL);
+	if (wanted->steps)
+		ask(t->vcpu, KVM_SET_GUEST_DEBUG, &step, NULL);
 	pthread_getcpuclockid(pthread_self(), &t->clock);
-	t->limit_ns = options.translator ? 50ull * HUNG_NS : HUNG_NS;
+	t->limit_ns = options.translator || wanted->steps ? 50ull * HUNG_NS : HUNG_NS;
 	pthread_create(&t->kicker, NULL, kick, t);
 	return t;
 }
