@@ -144,7 +144,7 @@ void port_timer_arm(struct port_timer *timer, uint64_t deadline_ns)
 	timer->next = *link;
 	*link = timer;
 	timer->is_armed = true;
-	if (timers.armed == timer)
+	if (timers.armed == timer && !timers.firing) /* else the thread is about to look */
 		set_alarm(deadline_ns);
 	pthread_mutex_unlock(&timers.lock);
 }
