@@ -7,7 +7,7 @@
  */
 #include "core/internal.h"
 
-enum { FIRE_MAX = 4096 }; /* per turn of the loop: a device that re-arms at once starves nobody */
+enum { FIRE_MAX = 4096 }; /* per turn of the loop: who re-arms for the past starves nobody */
 
 bool board_running(const struct board *board)
 {
@@ -157,12 +157,14 @@ static void fire_first(struct board *board)
 static void on_alarm(void *context)
 {
 	struct board *board = context;
+	uint64_t now;
 
 	board_lock(board);
+	now = now_locked(board); /* what becomes due meanwhile: others have the lock first */
 	board->alarm_set = 0;
 	board->firing = true;
 	for (unsigned i = 0; i < FIRE_MAX && board->running && board->armed_count; i++) {
-		if (board->armed[0]->deadline > now_locked(board))
+		if (board->armed[0]->deadline > now)
 			break;
 		fire_first(board);
 	}
