@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* virtio: rings, transport, and what each device does; and the ways such devices have been broken. */
 #include "core/chardev.h"
+#include "core/netdev.h"
 #include "dev/all.h"
 #include "virtio_driver.h"
 
@@ -219,22 +220,31 @@ static void event_indexes_hold_notifications_back(void **state)
 	rig_free(rig);
 }
 
+/* Queue 0 interrupts by message 1. */
+static void use_messages(struct vd *d)
+{
+	uint64_t table = rig_bar(d->rig, 1);
+	unsigned cap = rig_config_read(d->rig, PCI_CAPABILITIES, 1);
+
+	while (rig_config_read(d->rig, cap, 1) != 0x11)
+		cap = rig_config_read(d->rig, cap + 1, 1);
+	rig_write(d->rig, table + 16, 4, 0xfee00000);
+	rig_write(d->rig, table + 24, 4, 0x4142);
+	rig_write(d->rig, table + 28, 4, 0);
+	rig_config_write(d->rig, cap + 2, 2, 0x8000);
+	vd_set(d, 0x16, 2, 0);
+	vd_set(d, 0x1a, 2, 1);
+}
+
 static void messages_follow_the_vectors(void **state)
 {
 	struct vd d;
 	struct rig *rig = open_disk(&d, 0);
-	uint64_t table = rig_bar(rig, 1), address = 0;
+	uint64_t address = 0;
 	uint32_t data = 0;
-	unsigned cap = rig_config_read(rig, PCI_CAPABILITIES, 1);
 
 	(void)state;
-	while (rig_config_read(rig, cap, 1) != 0x11)
-		cap = rig_config_read(rig, cap + 1, 1);
-	rig_write(rig, table + 16, 4, 0xfee00000);
-	rig_write(rig, table + 24, 4, 0x4142);
-	rig_write(rig, table + 28, 4, 0);
-	rig_config_write(rig, cap + 2, 2, 0x8000);
-	vd_set(&d, 0x16, 2, 0);
+	use_messages(&d);
 	vd_set(&d, 0x1a, 2, 77); /* no such vector */
 	assert_int_equal(vd_get(&d, 0x1a, 2), 0xffff);
 	vd_set(&d, 0x1a, 2, 1);
@@ -700,9 +710,201 @@ static void entropy_fills_buffers(void **state)
 	assert_int_equal(vd_used(&d, 0, &written), 1);
 	assert_int_equal(written, 36);
 	assert_int_equal(vd_used(&d, 0, &written), -1);
+	assert_int_equal(board_next_deadline(rig_board(rig)), SECOND); /* no turn before */
 	rig_advance(rig, SECOND);
 	assert_int_equal(vd_used(&d, 0, &written), 2);
 	assert_int_equal(written, 64);
+	rig_free(rig);
+}
+
+/* Turns ----------------------------------------------------------------------------------- */
+
+enum { MOST_PER_TURN = 2 * VD_QUEUE };
+
+/* The driver on another vCPU: adds a chain while the device serves one, and never notifies. */
+struct adder {
+	struct vd *d;
+	unsigned queue, left, count;
+	struct vd_piece piece[3];
+};
+
+static void add_one(struct adder *adder)
+{
+	if (!adder->left)
+		return;
+	adder->left--;
+	vd_add(adder->d, adder->queue, adder->piece, adder->count);
+}
+
+static unsigned served(struct vd *d, unsigned queue)
+{
+	return load_le16(rig_ram(d->rig) + d->queue[queue].base + VD_USED + 2);
+}
+
+/* Chains of 2.5 turns are added during the first: it ends, the others come by themselves. */
+static void check_turns(struct adder *adder)
+{
+	struct rig *rig = adder->d->rig;
+
+	adder->left = 5 * VD_QUEUE;
+	add_one(adder);
+	vd_kick(adder->d, adder->queue);
+	assert_int_equal(served(adder->d, adder->queue), MOST_PER_TURN);
+	rig_advance(rig, MILLISECOND);
+	assert_int_equal(served(adder->d, adder->queue), 5 * VD_QUEUE);
+	assert_int_equal(board_next_deadline(rig_board(rig)), 0);
+}
+
+static void add_at_send(void *peer, const uint8_t *frame, size_t bytes)
+{
+	(void)frame;
+	(void)bytes;
+	add_one(peer);
+}
+
+static struct rig *open_busy_nic(struct vd *d, struct adder *adder, uint64_t features)
+{
+	static const struct netdev_driver driver = { .name = "busy", .send = add_at_send };
+	struct rig *rig = rig_open(true);
+
+	*adder = (struct adder){ .d = d,
+				 .queue = TX,
+				 .count = 2,
+				 .piece = { { HEADER, 12, false }, { DATA, 60, false } } };
+	netdev_new(rig_board(rig), "busy", &driver, adder, NULL);
+	assert_non_null(rig_add(rig, &virtio_net_class.pci.dev, NULL, "netdev=busy"));
+	vd_open(d, rig, features, 3);
+	return rig;
+}
+
+static void frames_added_during_a_turn_get_another(void **state)
+{
+	static const uint64_t features[] = { 0, EVENT_IDX };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(features); i++) {
+		struct adder adder;
+		struct vd d;
+		struct rig *rig = open_busy_nic(&d, &adder, features[i]);
+
+		check_turns(&adder);
+		rig_free(rig);
+	}
+}
+
+static void add_at_message(void *tap, uint64_t address, uint32_t data)
+{
+	(void)address;
+	(void)data;
+	add_one(tap);
+}
+
+static void requests_added_during_a_turn_get_another(void **state)
+{
+	struct vd d;
+	struct rig *rig = open_disk(&d, 0);
+	struct adder adder = {
+		.d = &d,
+		.count = 3,
+		.piece = { { HEADER, 16, false }, { DATA, 20, true }, { STATUS, 1, true } }
+	};
+	const struct board_tap tap = { .msi = add_at_message, .tap = &adder };
+
+	(void)state;
+	block_header(rig, 8, 0); /* the serial number: answered at once */
+	use_messages(&d);
+	board_tap(rig_board(rig), &tap);
+	check_turns(&adder);
+	rig_free(rig);
+}
+
+static size_t add_at_bytes(void *peer, const uint8_t *bytes, size_t count)
+{
+	(void)bytes;
+	add_one(peer);
+	return count;
+}
+
+static void bytes_added_during_a_turn_get_another(void **state)
+{
+	static const struct chardev_driver driver = { .name = "busy", .send = add_at_bytes };
+	struct rig *rig = rig_open(true);
+	struct vd d;
+	struct adder adder = { .d = &d, .queue = 1, .count = 1, .piece = { { DATA, 5, false } } };
+
+	(void)state;
+	chardev_new(rig_board(rig), "busy", &driver, &adder, NULL);
+	assert_non_null(rig_add(rig, &virtio_serial_class.pci.dev, NULL, "max_ports=1"));
+	vd_open(&d, rig, 0, 2);
+	assert_non_null(rig_add(rig, &virtconsole_class, NULL, "chardev=busy"));
+	check_turns(&adder);
+	rig_free(rig);
+}
+
+static void a_driver_that_never_stops_leaves_time_to_others(void **state)
+{
+	struct adder adder;
+	struct vd d;
+	struct rig *rig = open_busy_nic(&d, &adder, 0);
+	uint64_t next;
+
+	(void)state;
+	adder.left = UINT32_MAX;
+	add_one(&adder);
+	vd_kick(&d, TX);
+	next = board_next_deadline(rig_board(rig));
+	rig_advance(rig, next - 1);
+	assert_int_equal(served(&d, TX), MOST_PER_TURN);
+	vd_kick(&d, TX);
+	assert_int_equal(board_next_deadline(rig_board(rig)), next); /* not put off */
+	rig_advance(rig, MILLISECOND);
+	assert_in_range(served(&d, TX), 3 * MOST_PER_TURN, 20 * MOST_PER_TURN);
+	rig_free(rig);
+}
+
+static void another_turn_survives_a_snapshot(void **state)
+{
+	struct adder adder, twin_adder;
+	struct vd d, twin_d;
+	struct rig *rig = open_busy_nic(&d, &adder, 0);
+	struct rig *twin = open_busy_nic(&twin_d, &twin_adder, 0);
+
+	(void)state;
+	adder.left = MOST_PER_TURN + 1;
+	add_one(&adder);
+	vd_kick(&d, TX);
+	rig_copy(twin, rig);
+	assert_int_equal(served(&twin_d, TX), MOST_PER_TURN);
+	rig_advance(twin, MILLISECOND);
+	assert_int_equal(served(&twin_d, TX), MOST_PER_TURN + 1);
+	rig_free(twin);
+	rig_free(rig);
+}
+
+static void another_turn_ends_with_a_reset_and_what_is_broken(void **state)
+{
+	const struct vd_piece no_command = { MORE, 1, false };
+	struct adder adder;
+	struct vd d;
+	struct rig *rig = open_busy_nic(&d, &adder, 0);
+
+	(void)state;
+	adder.left = MOST_PER_TURN + 1;
+	add_one(&adder);
+	vd_kick(&d, TX);
+	vd_open(&d, rig, 0, 3);
+	assert_int_equal(board_next_deadline(rig_board(rig)), 0);
+	adder.left = MOST_PER_TURN + 1;
+	add_one(&adder);
+	rig_advance(rig, MILLISECOND);
+	assert_int_equal(served(&d, TX), 0); /* the driver has not told of it */
+	vd_kick(&d, TX);
+	vd_add(&d, CTRL, &no_command, 1);
+	vd_kick(&d, CTRL);
+	assert_true(vd_is_broken(&d));
+	rig_advance(rig, MILLISECOND);
+	assert_int_equal(served(&d, TX), MOST_PER_TURN);
+	assert_int_equal(board_next_deadline(rig_board(rig)), 0);
 	rig_free(rig);
 }
 
@@ -731,6 +933,12 @@ int main(void)
 		cmocka_unit_test(a_console_passes_bytes),
 		cmocka_unit_test(ports_are_announced_with_their_names),
 		cmocka_unit_test(entropy_fills_buffers),
+		cmocka_unit_test(frames_added_during_a_turn_get_another),
+		cmocka_unit_test(requests_added_during_a_turn_get_another),
+		cmocka_unit_test(bytes_added_during_a_turn_get_another),
+		cmocka_unit_test(a_driver_that_never_stops_leaves_time_to_others),
+		cmocka_unit_test(another_turn_survives_a_snapshot),
+		cmocka_unit_test(another_turn_ends_with_a_reset_and_what_is_broken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

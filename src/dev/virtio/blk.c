@@ -261,7 +261,7 @@ static void blk_notified(struct virtio_dev *virtio, unsigned queue)
 			break;
 		handle(to_blk(virtio), chain);
 	}
-	virtq_want_notify(&virtio->queue[queue], true);
+	virtq_end_turn(&virtio->queue[queue]);
 }
 
 static void blk_get_config(struct virtio_dev *virtio, uint8_t *config)
@@ -357,6 +357,7 @@ static void blk_detach(struct dev *dev)
 				.alias = also,                                         \
 				.summary = "virtio block device",                      \
 				.size = sizeof(struct virtio_blk),                     \
+				.state_version = 1,                                    \
 				.fields = blk_fields,                                  \
 				.bus = &virtio_bus_class,                              \
 				.attach = blk_attach,                                  \

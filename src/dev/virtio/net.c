@@ -240,7 +240,7 @@ static void transmit_all(struct virtio_net *net)
 		transmit(net, chain);
 		virtq_push(chain, 0);
 	}
-	virtq_want_notify(queue, true);
+	virtq_end_turn(queue);
 	virtq_notify(queue);
 }
 
@@ -316,7 +316,7 @@ static void control_all(struct virtio_net *net)
 		*ack = is_good ? ACK_OK : ACK_ERROR;
 		virtq_push(chain, 1);
 	}
-	virtq_want_notify(queue, true);
+	virtq_end_turn(queue);
 	virtq_notify(queue);
 }
 
@@ -451,6 +451,7 @@ static void net_detach(struct dev *dev)
 				.alias = also,                                         \
 				.summary = "virtio network device",                    \
 				.size = sizeof(struct virtio_net),                     \
+				.state_version = 1,                                    \
 				.fields = net_fields,                                  \
 				.bus = &virtio_bus_class,                              \
 				.attach = net_attach,                                  \

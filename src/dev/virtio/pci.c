@@ -68,6 +68,7 @@ enum {
 enum { ISR_QUEUE = 1, ISR_CONFIG = 2 };
 enum { CAP_VENDOR = 9, CAP_COMMON = 1, CAP_NOTIFY, CAP_ISR, CAP_DEVICE, CAP_PCI };
 enum { CONFIG_ROOM = 256 };
+enum { BETWEEN_TURNS = 100 * MICROSECOND }; /* a vCPU that waits for the lock can wake up in it */
 /* disable-legacy= and what a class's name says: its disable_legacy default. */
 enum { AUTO, ON, OFF };
 
@@ -153,6 +154,8 @@ static void reset_state(struct virtio_dev *virtio)
 	virtio->offered_select = virtio->accepted_select = 0;
 	virtio->queue_select = 0;
 	virtio->config_vector = VIRTIO_NO_VECTOR;
+	virtio->again = 0;
+	timer_stop(&virtio->next_turn);
 	for (unsigned i = 0; i < virtio->queue_count; i++)
 		virtq_reset(&virtio->queue[i]);
 	pci_irq_set(&virtio->pci.dev, false);
@@ -185,15 +188,40 @@ static void set_features(struct virtio_dev *virtio, uint64_t features)
 		class->features_set(virtio);
 }
 
-static void notify(struct virtio_dev *virtio, unsigned number)
+static void serve(struct virtio_dev *virtio, unsigned number)
 {
 	const struct virtio_class *class = class_of(virtio);
 
+	if (virtio->queue[number].enabled && class->notified && !virtio_is_broken(virtio))
+		class->notified(virtio, number);
+}
+
+static void notify(struct virtio_dev *virtio, unsigned number)
+{
 	if (number >= virtio->queue_count || !virtio->queue[number].enabled)
 		return;
 	virtio->notifies++;
-	if (class->notified && !virtio_is_broken(virtio))
-		class->notified(virtio, number);
+	serve(virtio, number);
+}
+
+void virtio_serve_again(struct virtqueue *queue)
+{
+	struct virtio_dev *virtio = queue->virtio;
+
+	virtio->again |= BIT(queue->number);
+	if (!virtio->next_turn.deadline) /* another queue's end of turn does not put it off */
+		timer_arm(&virtio->next_turn, dev_now(&virtio->pci.dev) + BETWEEN_TURNS);
+}
+
+static void on_next_turn(struct dev *dev)
+{
+	struct virtio_dev *virtio = to_virtio(dev);
+	uint64_t queues = virtio->again;
+
+	virtio->again = 0;
+	for (unsigned i = 0; i < virtio->queue_count; i++)
+		if (queues & BIT(i))
+			serve(virtio, i);
 }
 
 static uint16_t checked_vector(const struct virtio_dev *virtio, uint16_t vector)
@@ -612,6 +640,7 @@ static int virtio_prepare(struct dev *dev, struct err *err)
 	uint16_t type = class_of(virtio)->type;
 	uint8_t *config = virtio->pci.config;
 
+	claim_timer(dev, &virtio->next_turn, on_next_turn);
 	choose_interfaces(virtio);
 	if (!virtio->has_modern && !virtio->has_legacy)
 		return fail(err, EINVAL, "disable-modern and disable-legacy leave nothing");
@@ -687,6 +716,8 @@ static const struct field virtio_fields[] = {
 	STATE(struct virtio_dev, status),
 	STATE(struct virtio_dev, isr),
 	STATE(struct virtio_dev, generation),
+	STATE(struct virtio_dev, again, .since = 1),
+	STATE(struct virtio_dev, next_turn, .since = 1),
 	STATE_STRUCTS(struct virtio_dev, queue, queue_state),
 	COUNTER(struct virtio_dev, notifies, .help = "times the driver rang a doorbell"),
 	COUNTER(struct virtio_dev, interrupts, .help = "interrupts sent"),

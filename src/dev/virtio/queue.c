@@ -100,6 +100,12 @@ bool virtq_want_notify(struct virtqueue *queue, bool want)
 	return waiting(queue) > 0;
 }
 
+void virtq_end_turn(struct virtqueue *queue)
+{
+	if (virtq_want_notify(queue, true))
+		virtio_serve_again(queue);
+}
+
 bool virtq_has_work(struct virtqueue *queue)
 {
 	return waiting(queue) > 0;

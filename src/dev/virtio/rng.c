@@ -65,9 +65,10 @@ static void rng_notified(struct virtio_dev *virtio, unsigned number)
 			break;
 		virtq_push(chain, fill(rng, chain));
 	}
-	virtq_want_notify(queue, true);
 	virtq_notify(queue);
-	if (!rng->left && !rng->refill.deadline)
+	if (rng->left)
+		virtq_end_turn(queue);
+	else if (!rng->refill.deadline)
 		timer_arm(&rng->refill, dev_now(&virtio->pci.dev) + rng->period * MILLISECOND);
 }
 
@@ -104,6 +105,7 @@ static int rng_attach(struct dev *dev, struct err *err)
 				.alias = also,                                         \
 				.summary = "virtio entropy source",                    \
 				.size = sizeof(struct virtio_rng),                     \
+				.state_version = 1,                                    \
 				.fields = rng_fields,                                  \
 				.bus = &virtio_bus_class,                              \
 				.attach = rng_attach,                                  \

@@ -162,7 +162,7 @@ static void take_messages(struct virtio_serial *serial)
 			handle_message(serial, message);
 		virtq_push(chain, 0);
 	}
-	virtq_want_notify(queue, true);
+	virtq_end_turn(queue);
 	virtq_notify(queue);
 }
 
@@ -254,6 +254,7 @@ static void serial_detach(struct dev *dev)
 				.alias = also,                                         \
 				.summary = "virtio console device; add its ports",     \
 				.size = sizeof(struct virtio_serial),                  \
+				.state_version = 1,                                    \
 				.fields = serial_fields,                               \
 				.bus = &virtio_bus_class,                              \
 				.attach = serial_attach,                               \

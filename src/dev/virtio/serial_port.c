@@ -74,7 +74,7 @@ void port_transmit(struct virtio_port *port)
 		}
 		virtq_push(chain, 0);
 	}
-	virtq_want_notify(queue, true);
+	virtq_end_turn(queue);
 	virtq_notify(queue);
 }
 

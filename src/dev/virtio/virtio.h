@@ -92,6 +92,8 @@ struct virtio_dev {
 	uint32_t offered_select, accepted_select;
 	uint16_t queue_select, config_vector;
 	uint8_t status, isr, generation;
+	uint64_t again; /* queues whose turn ended with work left, a bit each */
+	struct timer next_turn;
 	struct virtqueue queue[VIRTIO_QUEUES];
 	/* derived */
 	uint64_t offered;
@@ -126,6 +128,8 @@ void virtio_config_read(struct dev *dev, unsigned offset, unsigned size);
 void virtio_config_written(struct dev *dev, unsigned offset, unsigned size);
 /* For queue.c: an interrupt for a queue. */
 void virtio_queue_interrupt(struct virtqueue *queue);
+/* For queue.c: `notified` is called for it once more, when others could have the board's lock. */
+void virtio_serve_again(struct virtqueue *queue);
 
 /* Next request, or NULL: none, or the ring is broken. Freed by push or drop. */
 struct virtq_chain *virtq_pop(struct virtqueue *queue, size_t extra_bytes);
@@ -140,6 +144,9 @@ void virtq_notify(struct virtqueue *queue);
 bool virtq_has_work(struct virtqueue *queue);
 /* Whether the driver shall tell about new buffers; true also if some are there already. */
 bool virtq_want_notify(struct virtqueue *queue, bool want);
+/* After a loop of pops, which is bounded: the driver shall tell about new buffers, and those that
+ * are there already get another turn. */
+void virtq_end_turn(struct virtqueue *queue);
 void virtq_reset(struct virtqueue *queue);
 
 /* Copies and consumes from the front (or end) of a scatter list. Return bytes moved. */
