@@ -435,7 +435,7 @@ static bool on_mmio(struct target *t, struct result *result)
 	return true;
 }
 
-static void note_next(struct target *t, uint64_t rip)
+static void note_next(struct target *t, uint64_t rip, uint64_t rcx)
 {
 	uint8_t bytes[15];
 	unsigned length;
@@ -445,7 +445,7 @@ static void note_next(struct target *t, uint64_t rip)
 		return;
 	for (unsigned n = 0; n < sizeof(bytes); n++)
 		bytes[n] = t->ram[gpa_of((uint32_t)rip + n) + ((rip + n) & 0xfff)];
-	t->undefined = undefined_flags(t->vcpu, bytes, &length);
+	t->undefined = undefined_flags(t->vcpu, bytes, rcx, &length);
 	t->end = rip + length;
 }
 
@@ -459,7 +459,7 @@ static bool on_step(struct target *t)
 		r.rflags |= random_next(&t->random) >> 32 & t->undefined;
 		ask(t->vcpu, KVM_SET_REGS, &r, NULL);
 	}
-	note_next(t, r.rip);
+	note_next(t, r.rip, r.rcx);
 	return true;
 }
 

@@ -8,9 +8,9 @@
 struct vm_object;
 
 /*
- * Behind these 15 bytes of 64-bit code; *length is the instruction's. Not AF, which PUSHF shows of nearly
- * every program, nor OF behind shifts, where it depends on the count.
+ * Behind these 15 bytes of 64-bit code, run with that RCX; *length is the instruction's. Not AF, which PUSHF
+ * shows of nearly every program.
  */
-uint16_t undefined_flags(const struct vm_object *vcpu, const uint8_t *bytes, unsigned *length);
+uint16_t undefined_flags(const struct vm_object *vcpu, const uint8_t *bytes, uint64_t rcx, unsigned *length);
 
 #endif
