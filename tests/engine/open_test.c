@@ -183,6 +183,20 @@ static void spaces_may_stay_known(void **state)
 	}
 }
 
+/* Many jumps lead to a page that goes and comes: they are linked once, not in each phase. */
+enum { SITES = 20, LINKS_BESIDE = 5 * PHASES };
+PHASED(by_sites, ".rept 20\n call 100b + 0x208000\n .endr\n",
+       "movq $0, (%rbx)\n int $0x41\n movq %r12, (%rbx)\n int $0x41");
+
+static void what_led_to_a_page_does_so_again(void **state)
+{
+	struct machine *m = start_remapping(CODE(by_sites));
+
+	ring3_expect(m, phases_rax(PHASES, SITES * RUNS, 1, 1));
+	assert_in_range(ring3_counter_of(m, "translator", "jumps-linked"), SITES, SITES + LINKS_BESIDE);
+	ring3_finish(m);
+}
+
 /* In PAGE and NEXT, which change at once. */
 GUEST(long_code, ".code64",
       "100: " ADD("1") "jmp 100b + 0x1000\n .org long_code + 0x1000\n" ADD("1") "ret");
@@ -307,6 +321,7 @@ int main(void)
 		cmocka_unit_test(ends_of_instructions_may_be_remapped),
 		cmocka_unit_test(spaces_have_their_own),
 		cmocka_unit_test(spaces_may_stay_known),
+		cmocka_unit_test(what_led_to_a_page_does_so_again),
 		cmocka_unit_test(several_pages_may_change),
 		cmocka_unit_test(a_page_may_remap_itself),
 		cmocka_unit_test(a_callers_page_may_be_remapped),

@@ -144,16 +144,21 @@ void ring3_set_regs(struct machine *m, struct kvm_regs regs)
 	machine_ioctl(m->vcpu, KVM_SET_REGS, &regs);
 }
 
-uint64_t ring3_counter(const struct machine *m, const char *name)
+uint64_t ring3_counter_of(const struct machine *m, const char *group, const char *name)
 {
 	static struct vm_counter rows[4096];
 	size_t count = kvm_counters(m->vcpu, rows, ARRAY_LEN(rows));
 
 	for (size_t n = 0; n < count && n < ARRAY_LEN(rows); n++)
-		if (!strcmp(rows[n].group, "window") && !strcmp(rows[n].name, name))
+		if (!strcmp(rows[n].group, group) && !strcmp(rows[n].name, name))
 			return rows[n].value;
 	fail_msg("no counter %s", name);
 	return 0;
+}
+
+uint64_t ring3_counter(const struct machine *m, const char *name)
+{
+	return ring3_counter_of(m, "window", name);
 }
 
 void ring3_free(struct machine *m)

@@ -46,6 +46,7 @@ void ring3_set_entry(struct machine *m, uint64_t address, uint64_t entry);
 /* What has CR3 = OTHER_TABLES differs in that entry. */
 void ring3_second_space(struct machine *m, uint64_t address, uint64_t entry);
 
+uint64_t ring3_counter_of(const struct machine *m, const char *group, const char *name);
 uint64_t ring3_counter(const struct machine *m, const char *name); /* of the group "window" */
 void ring3_expect(struct machine *m, uint32_t value); /* by OUT, at PORT */
 /* The last value: RSP is where it was at the start. ring3_finish(). */

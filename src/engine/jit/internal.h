@@ -52,7 +52,9 @@ struct jit_link {
 	const struct page_identity *identity;
 	uint64_t key; /* the identity was found right when vcpu.jit_key was this */
 	const uint8_t *stub;   /* where it leads until it is linked */
-	struct jit_link *next; /* page_identity.links */
+	/* In page_identity.links, what leads to it there; and where it leads while that page is open. */
+	struct jit_link *next, **from;
+	const uint8_t *aim;
 };
 
 struct jit_block {
@@ -86,7 +88,7 @@ struct page_identity {
 	const uint32_t *page_code;
 	uint32_t mode;
 	struct page_identity *chain;
-	/* open.c: what leads there without a look, for blocks of this stamp. */
+	/* open.c: what leads there without a look while it is open, to blocks of this stamp. */
 	bool is_open;
 	uint32_t stamp;
 	struct jit_link *links;

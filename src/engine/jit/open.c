@@ -5,7 +5,8 @@
  * That each is still what the guest's page tables lead to, and has the contents it had, is looked at when
  * translated code in the window is entered, or goes on, after either may have changed: with the epoch of the
  * code (interp/block.c; devices write unseen, which counts from then on), and with vm.code_changes. Both
- * happen outside translated code, or kick it out.
+ * happen outside translated code, or kick it out. What led to a page that is not there any more is kept, and leads
+ * there again when the same page is: programs that run again and again find their pages one by one.
  */
 #include "engine/jit/internal.h"
 
@@ -15,37 +16,72 @@
 #include "engine/vm.h"
 
 /* Nothing leads there any more. */
-static void empty(struct jit *jit, struct page_identity *p)
+static void close(struct jit *jit, struct page_identity *p)
 {
 	for (const struct jit_link *link = p->links; link; link = link->next)
 		branch_aim(link->place, run_delta(jit), link->stub);
 	for (struct jit_block *b = p->arrivals; b; b = b->next_arrival)
 		arrival_close(jit, b);
+}
+
+/* From now on other code is there. */
+static void forget(struct page_identity *p)
+{
+	for (struct jit_link *link = p->links; link; link = link->next)
+		link->from = NULL;
 	p->links = NULL;
 	p->arrivals = NULL;
+}
+
+/* The page is what it was: all that led there does again. */
+static void restore(struct jit *jit, struct page_identity *p)
+{
+	for (const struct jit_link *link = p->links; link; link = link->next)
+		branch_aim(link->place, run_delta(jit), link->aim);
+	for (struct jit_block *b = p->arrivals; b; b = b->next_arrival)
+		arrival_restore(jit, b);
 }
 
 static void open(struct jit *jit, struct page_identity *p, uint32_t stamp)
 {
 	if (p->is_open && p->stamp == stamp)
 		return;
-	if (!p->is_open)
+	if (p->is_open)
+		close(jit, p);
+	else
 		jit->open[jit->open_count++] = p;
-	empty(jit, p);
+	if (p->stamp == stamp)
+		restore(jit, p);
+	else
+		forget(p);
 	p->is_open = true;
 	p->stamp = stamp;
+}
+
+static void take_out(struct jit_link *link)
+{
+	*link->from = link->next;
+	if (link->next)
+		link->next->from = link->from;
 }
 
 void link_open(struct vcpu *c, struct jit_link *link, struct page_identity *p, const struct jit_block *block)
 {
 	open(c->jit, p, block->stamp);
+	if (link->from)
+		take_out(link);
+	link->from = &p->links;
 	link->next = p->links;
+	if (link->next)
+		link->next->from = &link->next;
 	p->links = link;
 }
 
 void arrival_open(struct vcpu *c, struct jit_block *block, struct page_identity *p)
 {
 	open(c->jit, p, block->stamp);
+	if (block->arrival != c->jit->jump_missed) /* it was there before */
+		return;
 	block->next_arrival = p->arrivals;
 	p->arrivals = block;
 	arrival_restore(c->jit, block);
@@ -82,7 +118,7 @@ void pages_look_again(struct vcpu *c)
 			n++;
 			continue;
 		}
-		empty(jit, p);
+		close(jit, p);
 		p->is_open = false;
 		jit->open[n] = jit->open[--jit->open_count];
 	}

@@ -416,7 +416,8 @@ void jit_arrived(struct vcpu *c, struct jit_block *block)
 	} else if (link->page_code != block->page_code) {
 		return;
 	}
-	branch_aim(link->place, run_delta(c->jit), entry_for(link, block));
+	link->aim = entry_for(link, block);
+	branch_aim(link->place, run_delta(c->jit), link->aim);
 	c->jit_link = NULL;
 	c->jit->counters.links++;
 }
