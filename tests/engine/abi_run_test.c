@@ -102,6 +102,26 @@ static void mmio_reads_and_writes_exit(void **state)
 	machine_free(m);
 }
 
+GUEST(device_stack_code, ".code32",
+      "movl $0x800014, %esp\n call 1f\n 1: hlt\n movl $0x800200, %eax\n call *%eax\n");
+
+/* Each CALL pushes to a device; what is behind it would leave KVM_RUN for another reason. */
+static void a_call_writes_before_its_target_runs(void **state)
+{
+	struct machine *m = machine_new();
+
+	machine_start(m, PROTECTED_32, device_stack_code, device_stack_code_end);
+	expect_mmio(m, true, 0x800010, 4);
+	assert_int_equal(machine_regs(m).rip, CODE_AT + 10);
+	assert_int_equal(machine_run(m), KVM_EXIT_HLT);
+	expect_mmio(m, true, 0x80000c, 4);
+	assert_int_equal(machine_regs(m).rip, 0x800200);
+	assert_int_equal(machine_run(m), KVM_EXIT_INTERNAL_ERROR);
+	assert_int_equal(m->run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
+	assert_int_equal(machine_regs(m).rsp, 0x80000c);
+	machine_free(m);
+}
+
 GUEST(in_code, ".code64", "inb $0x60, %al\n movb %al, 0x20000\n inw $0x62, %ax\n hlt");
 
 static void *port_data(struct machine *m)
@@ -611,6 +631,7 @@ int main(void)
 		cmocka_unit_test(paging_pae_runs),
 		cmocka_unit_test(long_mode_runs),
 		cmocka_unit_test(mmio_reads_and_writes_exit),
+		cmocka_unit_test(a_call_writes_before_its_target_runs),
 		cmocka_unit_test(port_reads_take_the_answer),
 		cmocka_unit_test(an_answer_is_taken_before_an_immediate_exit),
 		cmocka_unit_test(string_io_comes_in_batches),

@@ -188,7 +188,8 @@ static void run_chain(struct vcpu *c)
 		}
 		c->jit_link = NULL;
 		run_block(c, b);
-		if (unlikely(has_requests(c)) || c->link == LINK_NONE)
+		/* A CALL that wrote to a device has left by a link all the same. */
+		if (unlikely(has_requests(c) || c->exit_ready) || c->link == LINK_NONE)
 			break;
 		l = &b->link[c->link - LINK_NEXT];
 		looked_up = !likely(link_holds(c, l));

@@ -28,16 +28,8 @@ static enum kicks kicks;
 static bool exact, ring_3, window;
 static unsigned vcpu;
 
-/* Behind a write to a device the interpreter may be a block ahead. */
-static bool ends_with_device(void)
-{
-	return wanted.events == MAX_EVENTS && wanted.event[MAX_EVENTS - 1].exit == KVM_EXIT_MMIO;
-}
-
 static bool ram_differs(uint32_t *where)
 {
-	if (ends_with_device())
-		return false;
 	for (uint32_t at = 0; at < RAM_BYTES; at++)
 		if (wanted.ram[at] != got.ram[at]) {
 			*where = at;

@@ -527,8 +527,7 @@ void target_run(struct target *t, const struct program *p, struct result *result
 			exit(1);
 		} else {
 			goes_on = on_exit_of(t, p, result);
-			/* A write by CALL may be reported a block later. */
-			if (p->ring_3 && t->run->exit_reason == KVM_EXIT_IO &&
+			if (p->ring_3 && t->run->exit_reason != KVM_EXIT_DEBUG &&
 			    random_next(&events) >> 62 == 0)
 				note_dirty(t, &result->event[result->events - 1]);
 		}
