@@ -15,6 +15,7 @@ GUEST(invlpg_gate, ".code64", "invlpg (%rdi)\n iretq");
 GUEST(cr3_gate, ".code64", "movq %rsi, %cr3\n iretq");
 
 unsigned ring3_vcpu;
+int ring3_window = 2;
 
 /* Each test of cmocka's has signal handlers of its own. */
 static struct sigaction handlers[2];
@@ -24,7 +25,7 @@ static struct machine *left_over;
 
 static struct kvm *open_engine(struct err *err)
 {
-	const struct vm_options options = { .translator = 2, .window = 2 };
+	const struct vm_options options = { .translator = 2, .window = ring3_window };
 
 	return kvm_open_engine(&options, err);
 }

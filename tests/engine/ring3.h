@@ -26,6 +26,8 @@ enum {
 /* The vCPU there is, 0 or 1: their windows differ in where they are. */
 extern unsigned ring3_vcpu;
 
+extern int ring3_window; /* vm_options.window of those that start: 2 */
+
 /* All of main(): with either vCPU. */
 int ring3_run(const struct CMUnitTest *tests, size_t count);
 

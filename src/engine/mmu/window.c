@@ -3,8 +3,8 @@
  * The window: see window.h.
  *
  * A page costs a fault and two or three system calls, some 7 us: worth it where it is used for long.
- * So an address space gets the window when it has been seen computing for some milliseconds while the
- * one before it was not, and loses it when it has to be filled again and again.
+ * So an address space gets the window when it has been seen computing for some milliseconds, without filling its
+ * memory, while the one before it was not or has ended; and loses it when it has to be filled again and again.
  *
  * Not shown: pages of memory slots that are no shared mappings (the kernel cannot show them twice).
  * Not modelled: two vCPUs can run programs at the same addresses, as theirs are shifted, but not
