@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -86,7 +85,6 @@ static void *timer_thread(void *unused)
 {
 	uint64_t rings;
 
-	prctl(PR_SET_TIMERSLACK, 1);
 	for (;;) {
 		pthread_mutex_lock(&timers.lock);
 		while (timers.armed && timers.armed->deadline_ns <= port_now_ns())

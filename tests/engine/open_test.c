@@ -197,6 +197,23 @@ static void what_led_to_a_page_does_so_again(void **state)
 	ring3_finish(m);
 }
 
+/* Its number fits in a byte: what checks for it must be no shorter than what closes it. */
+#define SHORT 0xffffffffffffffc0
+PHASED(by_short, PUSH_BACK "movq $-0x40, %rdx\n jmp *%rdx\n 9:",
+       "movq $0, (%rbx)\n int $0x41\n movq %r12, (%rbx)\n int $0x41");
+
+static void short_addresses_are_closed_whole(void **state)
+{
+	const struct kvm_regs regs = { .rbx = entry_at(SHORT), .rdi = SHORT, .r12 = PAGE | 7 };
+	struct machine *m = phases_start(CODE(by_short), regs);
+
+	memcpy(m->memory + PAGE + (SHORT & 0xfff), m->memory + PAGE, 16);
+	ring3_set_entry(m, SHORT, PAGE | 7);
+	for (unsigned level = 0; level < 3; level++)
+		machine_put64(m, TABLES_AT + level * 0x1000 + 8 * 511, (TABLES_AT + (level + 1) * 0x1000) | 7);
+	ring3_expect_end(m, phases_rax(PHASES, RUNS, 1, 1));
+}
+
 /* In PAGE and NEXT, which change at once. */
 GUEST(long_code, ".code64",
       "100: " ADD("1") "jmp 100b + 0x1000\n .org long_code + 0x1000\n" ADD("1") "ret");
@@ -322,6 +339,7 @@ int main(void)
 		cmocka_unit_test(spaces_have_their_own),
 		cmocka_unit_test(spaces_may_stay_known),
 		cmocka_unit_test(what_led_to_a_page_does_so_again),
+		cmocka_unit_test(short_addresses_are_closed_whole),
 		cmocka_unit_test(several_pages_may_change),
 		cmocka_unit_test(a_page_may_remap_itself),
 		cmocka_unit_test(a_callers_page_may_be_remapped),

@@ -231,10 +231,12 @@ static struct emitter emitter_for(const struct jit *jit, uint8_t *out)
 				 .run_delta = run_delta(jit) };
 }
 
+/* No shorter than the jump which arrival_close() puts in its place: never with a number of one byte. */
 static void compare_with_rip(struct emitter *e, uint64_t rip)
 {
 	if (is_signed_32(rip)) {
-		emit_alu_imm(e, ALU_CMP, 8, T1, (int32_t)rip);
+		emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x81, .size = 8 }, ALU_CMP, T1);
+		emit_u32(e, (uint32_t)rip);
 	} else {
 		emit_mov_imm(e, T0, rip);
 		emit_reg(e, (struct encoding){ .map = 1, .opcode = 0x3b, .size = 8 }, T1, T0);

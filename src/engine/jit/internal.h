@@ -51,7 +51,7 @@ struct jit_link {
 	uint32_t mode;
 	const struct page_identity *identity;
 	uint64_t key; /* the identity was found right when vcpu.jit_key was this */
-	const uint8_t *stub;   /* where it leads until it is linked */
+	const uint8_t *stub;   /* where it leads until it is linked, and while its page is closed */
 	/* In page_identity.links, what leads to it there; and where it leads while that page is open. */
 	struct jit_link *next, **from;
 	const uint8_t *aim;

@@ -15,22 +15,27 @@
 #include "engine/mmu/window.h"
 #include "engine/vm.h"
 
-/* Nothing leads there any more. */
-static void close(struct jit *jit, struct page_identity *p)
-{
-	for (const struct jit_link *link = p->links; link; link = link->next)
-		branch_aim(link->place, run_delta(jit), link->stub);
-	for (struct jit_block *b = p->arrivals; b; b = b->next_arrival)
-		arrival_close(jit, b);
-}
+enum { MOST_KEPT = 4096 }; /* so that a page that goes and comes keeps nobody waiting for long */
 
-/* From now on other code is there. */
 static void forget(struct page_identity *p)
 {
 	for (struct jit_link *link = p->links; link; link = link->next)
 		link->from = NULL;
 	p->links = NULL;
 	p->arrivals = NULL;
+}
+
+/* Nothing leads there any more. */
+static void close(struct jit *jit, struct page_identity *p)
+{
+	unsigned links = 0;
+
+	for (const struct jit_link *link = p->links; link; link = link->next, links++)
+		branch_aim(link->place, run_delta(jit), link->stub);
+	for (struct jit_block *b = p->arrivals; b; b = b->next_arrival)
+		arrival_close(jit, b);
+	if (links > MOST_KEPT)
+		forget(p);
 }
 
 /* The page is what it was: all that led there does again. */

@@ -264,7 +264,7 @@ static struct tlb_space *space_for(struct vcpu *c, unsigned pcid)
 	c->next_space = (c->next_space + 1) % TLB_SPACES;
 	space = &c->spaces[c->next_space];
 	space->pcid = pcid;
-	space->user_ticks = 0;
+	space->root = UINT64_MAX; /* mmu/window.c knows nothing of it */
 	make_stale(space);
 	return space;
 }

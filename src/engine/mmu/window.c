@@ -623,7 +623,8 @@ void window_lend(struct vcpu *c)
 	w->refusals = refusals;
 }
 
-/* Its process has ended: another one has its root, or that is empty, as page tables are freed from the root on. */
+/* Its process has ended: another one has its root (or it has another PCID, and needs a new window as well), or
+ * that is empty, as page tables are freed from the root on. */
 static bool owner_is_gone(struct vcpu *c)
 {
 	gpa_t root = c->window_root & PAGE_MASK;
@@ -679,7 +680,8 @@ void window_tick(struct vcpu *c)
 			give_up(c);
 		else
 			w->faults -= MIN(w->faults, (uint32_t)TICK_FAULTS);
-	} else if (c->mode & MODE_CODE64 && calm && ++c->space->user_ticks >= PATIENCE && is_free(c)) {
+	} else if (c->mode & MODE_CODE64 && c->tlb_now == c->space->view[VIEW_USER] && calm &&
+		   ++c->space->user_ticks >= PATIENCE && is_free(c)) {
 		take(c);
 	}
 }
