@@ -435,16 +435,28 @@ static bool on_mmio(struct target *t, struct result *result)
 	return true;
 }
 
+/* False: it is not in memory. The program may have changed where it is. */
+static bool read_code(struct target *t, uint64_t rip, uint8_t *byte)
+{
+	struct kvm_translation at = { .linear_address = rip };
+
+	ask(t->vcpu, KVM_TRANSLATE, &at, NULL);
+	if (!at.valid || at.physical_address >= RAM_BYTES)
+		return false;
+	*byte = t->ram[at.physical_address];
+	return true;
+}
+
 static void note_next(struct target *t, uint64_t rip, uint64_t rcx)
 {
-	uint8_t bytes[15];
+	uint8_t bytes[15] = { 0 };
 	unsigned length;
 
 	t->undefined = 0;
-	if ((uint32_t)rip < CODE)
+	if (rip < CODE || !read_code(t, rip, bytes))
 		return;
-	for (unsigned n = 0; n < sizeof(bytes); n++)
-		bytes[n] = t->ram[gpa_of((uint32_t)rip + n) + ((rip + n) & 0xfff)];
+	for (unsigned n = 1; n < sizeof(bytes) && read_code(t, rip + n, bytes + n); n++)
+		;
 	t->undefined = undefined_flags(t->vcpu, bytes, rcx, &length);
 	t->end = rip + length;
 }
