@@ -71,13 +71,21 @@ static void go_to(struct machine *m, uint64_t tables)
 	compute(m, EXITS_PER_TICK);
 }
 
-static void who_has_ended_gives_way(void **state)
+/* The first has the window, the second computes. */
+static struct machine *start_two(void)
 {
 	struct machine *m = start();
 
 	ring3_second_space(m, PAGE, OTHER | 7);
 	ticks(m, 3);
 	go_to(m, OTHER_TABLES);
+	return m;
+}
+
+static void who_has_ended_gives_way(void **state)
+{
+	struct machine *m = start_two();
+
 	ticks(m, 5);
 	expect_given(m, 1); /* the first may go on any time */
 	machine_put64(m, TABLES_AT, 0);
@@ -88,11 +96,8 @@ static void who_has_ended_gives_way(void **state)
 
 static void who_rests_gives_way_later(void **state)
 {
-	struct machine *m = start();
+	struct machine *m = start_two();
 
-	ring3_second_space(m, PAGE, OTHER | 7);
-	ticks(m, 3);
-	go_to(m, OTHER_TABLES);
 	ticks(m, 30);
 	expect_given(m, 2);
 	ring3_finish(m);

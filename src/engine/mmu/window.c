@@ -629,7 +629,9 @@ static bool owner_is_gone(struct vcpu *c)
 {
 	gpa_t root = c->window_root & PAGE_MASK;
 
-	for (unsigned n = 0; c->window_root != window_root_now(c) && n < PAGE_BYTES / 2; n += 8)
+	if (c->window_root == window_root_now(c))
+		return true;
+	for (unsigned n = 0; n < PAGE_BYTES / 2; n += 8)
 		if (mmu_table_entry(c, root + n) & 1)
 			return false;
 	return true;
