@@ -17,7 +17,15 @@
 #include "engine/fpu/fpu.h"
 #include "engine/jit/internal.h"
 
-enum { XMM_AT = 160, MXCSR_AT = 24, MASKS = 0x1f80, AVX = 2, OPMASK = 5, ZMM_HI256 = 6, HI16_ZMM = 7 };
+enum {
+	XMM_AT = 160,
+	MXCSR_AT = 24,
+	MASKS = 0x1f80,
+	AVX = 2,
+	OPMASK = 5,
+	ZMM_HI256 = 6,
+	HI16_ZMM = 7
+};
 
 static struct host_memory area(size_t offset)
 {
@@ -42,8 +50,9 @@ static void move_sse(struct emitter *e, bool store)
 static void move_avx(struct emitter *e, bool store)
 {
 	struct vector_encoding low = { .kind = VEX, .map = MAP_0F, .opcode = 0x10 + store };
-	struct vector_encoding high = { .kind = VEX, .pp = 0x66, .map = MAP_0F3A, .l = 1,
-					.opcode = 0x18 + store };
+	struct vector_encoding high = {
+		.kind = VEX, .pp = 0x66, .map = MAP_0F3A, .l = 1, .opcode = 0x18 + store
+	};
 
 	for (unsigned n = 0; n < 16; n++) {
 		emit_vector_mem(e, low, n, area(XMM_AT + 16 * n));
@@ -53,23 +62,77 @@ static void move_avx(struct emitter *e, bool store)
 	}
 }
 
-/* The upper halves of ZMM0-15 by VINSERTF64X4 or VEXTRACTF64X4, ZMM16-31, K0-7. */
-static void move_wide(struct emitter *e, bool store)
+/* The upper halves of ZMM0-15 by VINSERTF64X4 or VEXTRACTF64X4. */
+static void move_upper(struct emitter *e, bool store)
 {
-	struct vector_encoding high = { .kind = EVEX, .pp = 0x66, .map = MAP_0F3A, .w = 1, .l = 2,
-					.opcode = 0x1a + store };
-	struct vector_encoding whole = { .kind = EVEX, .map = MAP_0F, .l = 2, .opcode = 0x10 + store };
-	struct vector_encoding mask = { .kind = VEX, .map = MAP_0F, .w = 1, .opcode = 0x90 + store };
+	struct vector_encoding high = {
+		.kind = EVEX, .pp = 0x66, .map = MAP_0F3A, .w = 1, .l = 2, .opcode = 0x1a + store
+	};
 
 	for (unsigned n = 0; n < 16; n++) {
 		high.vvvv = store ? 0 : (uint8_t)n;
 		emit_vector_mem(e, high, n, area(xsave_offset(ZMM_HI256) + 32 * n));
 		emit_u8(e, 1);
 	}
+}
+
+/* ZMM16-31, K0-7. */
+static void move_others(struct emitter *e, bool store)
+{
+	struct vector_encoding whole = {
+		.kind = EVEX, .map = MAP_0F, .l = 2, .opcode = 0x10 + store
+	};
+	struct vector_encoding mask = {
+		.kind = VEX, .map = MAP_0F, .w = 1, .opcode = 0x90 + store
+	};
+
 	for (unsigned n = 16; n < 32; n++)
 		emit_vector_mem(e, whole, n, area(xsave_offset(HI16_ZMM) + 64 * (n - 16)));
 	for (unsigned n = 0; n < 8; n++)
 		emit_vector_mem(e, mask, n, area(xsave_offset(OPMASK) + 8 * n));
+}
+
+static void or_area(struct emitter *e, size_t offset, unsigned count)
+{
+	struct vector_encoding vorps = { .kind = VEX, .map = MAP_0F, .opcode = 0x56, .l = 1 };
+
+	for (unsigned n = 0; n < count; n++)
+		emit_vector_mem(e, vorps, 0, area(offset + 32 * n));
+}
+
+/* "Equal": what is above XMM0-15 is clear in memory. YMM0 is overwritten. */
+static void emit_look_above(struct emitter *e, bool wide)
+{
+	struct vector_encoding vxorps = { .kind = VEX, .map = MAP_0F, .opcode = 0x57 };
+	struct vector_encoding vptest = {
+		.kind = VEX, .pp = 0x66, .map = MAP_0F38, .opcode = 0x17, .l = 1
+	};
+
+	emit_vector_reg(e, vxorps, 0, 0);
+	or_area(e, xsave_offset(AVX), 8);
+	if (wide)
+		or_area(e, xsave_offset(ZMM_HI256), 16);
+	emit_vector_reg(e, vptest, 0, 0);
+}
+
+/*
+ * Registers 0-15. If what is above XMM is clear it is not loaded: behind VZEROUPPER a guest may take SSE and VEX
+ * instructions in turn, but once that was written, be it with zeros, each change costs 150 cycles.
+ */
+static void load_low(struct emitter *e, bool wide)
+{
+	uint8_t *used, *loaded;
+
+	emit_look_above(e, wide);
+	used = emit_jcc(e, CC_NE);
+	emit_vector_zero(e, false);
+	move_sse(e, false);
+	loaded = emit_jmp(e);
+	emit_land(e, used);
+	move_avx(e, false);
+	if (wide)
+		move_upper(e, false);
+	emit_land(e, loaded);
 }
 
 static void emit_level(struct emitter *e, enum vector_level level)
@@ -95,8 +158,10 @@ static const uint8_t *emit_spill_thunk(struct emitter *e)
 
 		emit_alu_mem_imm(e, ALU_CMP, 1, GS(jit_vectors), VECTORS_AVX);
 		no_wide = emit_jcc(e, CC_BE);
-		if (xsave_offset(ZMM_HI256))
-			move_wide(e, true);
+		if (xsave_offset(ZMM_HI256)) {
+			move_upper(e, true);
+			move_others(e, true);
+		}
 		emit_land(e, no_wide);
 		move_avx(e, true);
 		emit_vector_zero(e, false);
@@ -161,7 +226,7 @@ static const uint8_t *emit_load_avx(struct jit *jit, struct emitter *e)
 	emit_alu_mem_imm(e, ALU_CMP, 1, GS(wide_used), 0);
 	wide = emit_jcc(e, CC_NE);
 	emit_load_start(jit, e);
-	move_avx(e, false);
+	load_low(e, false);
 	emit_load_end(e, VECTORS_AVX);
 	emit_land(e, wide);
 	if (xsave_offset(ZMM_HI256)) /* else it never is */
@@ -176,8 +241,8 @@ static const uint8_t *emit_load_wide(struct jit *jit, struct emitter *e)
 	emit_permission(e, VECTORS_AVX512);
 	jit->vectors_load_all = emit_here(e);
 	emit_load_start(jit, e);
-	move_avx(e, false);
-	move_wide(e, false);
+	load_low(e, true);
+	move_others(e, false);
 	emit_mem(e, (struct encoding){ .map = 1, .opcode = 0xc6, .size = 1 }, 0, GS(wide_used));
 	emit_u8(e, 1);
 	emit_load_end(e, VECTORS_AVX512);
