@@ -74,6 +74,10 @@ struct vm_options {
 	 * read: docs/adr/0006. */
 	int exact_flags;
 	int vmware_backdoor; /* any privilege level may use ports 0x5658 and 0x5659 */
+	/* Counts what anybody but the guest and the engine writes to memory in slots: raised when that is done, before
+	 * the guest is told. It need not compare its code with memory after each flush then. NULL: memory may
+	 * change at any time. */
+	const uint64_t *writes;
 	unsigned log;       /* VM_LOG_* bits */
 	/* Called on the vCPU's thread, several at once; must not call the engine. */
 	void (*on_event)(void *context, const struct vm_event *event);

@@ -219,7 +219,7 @@ void ram_clear(struct ram *ram); /* all zeros; the host has its pages back */
 int ram_map(struct ram *ram, uint64_t offset, uint64_t gpa, uint64_t bytes, bool read_only,
 	    struct err *err);
 void ram_unmap(struct ram *ram, uint64_t gpa); /* what ram_map showed there */
-/* What the device itself wrote through ram_host and wants to find among the dirty pages. */
+/* What anybody wrote through ram_host, afterwards: displays and processors want to know. */
 void ram_mark_dirty(struct ram *ram, uint64_t offset, uint64_t bytes);
 /* Dirty pages since the last call (at first: all), for displays: calls `each` with ranges of `ram`. */
 void ram_take_dirty(struct ram *ram, void (*each)(struct dev *, uint64_t offset, uint64_t bytes),

@@ -40,6 +40,19 @@ static const struct slot *find_slot(const struct board *board, uint64_t gpa)
 	return NULL;
 }
 
+static uint64_t writes;
+
+const uint64_t *ram_writes(void)
+{
+	return &writes;
+}
+
+/* Something was written to RAM that vCPUs may have decoded code from. */
+static void count_write(void)
+{
+	__atomic_fetch_add(&writes, 1, __ATOMIC_RELEASE);
+}
+
 static void mark(struct ram *ram, uint64_t offset, uint64_t bytes)
 {
 	if (!ram->dirty || !bytes)
@@ -321,6 +334,7 @@ void ram_clear(struct ram *ram)
 {
 	shared_memory_clear(&ram->memory);
 	mark(ram, 0, ram->memory.bytes);
+	count_write();
 }
 
 void ram_free(struct ram *ram)
@@ -425,11 +439,13 @@ void ram_mark_dirty(struct ram *ram, uint64_t offset, uint64_t bytes)
 {
 	if (offset < ram->memory.bytes)
 		mark(ram, offset, MIN(bytes, ram->memory.bytes - offset));
+	count_write();
 }
 
 void ram_load_cleared(struct ram *ram)
 {
 	mark(ram, 0, ram->memory.bytes);
+	count_write();
 }
 
 void ram_take_dirty(struct ram *ram, void (*each)(struct dev *, uint64_t offset, uint64_t bytes),
@@ -500,10 +516,12 @@ static int copy(struct board *board, uint64_t gpa, void *buffer, size_t bytes, b
 
 		if (!host)
 			return -EFAULT;
-		if (write)
+		if (write) {
 			memcpy(host, at, now);
-		else
+			count_write();
+		} else {
 			memcpy(at, host, now);
+		}
 		at += now, gpa += now, bytes -= now;
 	}
 	return 0;
@@ -574,6 +592,7 @@ int board_rom_write(struct board *board, uint64_t gpa, const void *from, size_t 
 		now = MIN(bytes, slot->bytes - (gpa - slot->gpa));
 		memcpy(slot->ram->memory.host + slot->offset + (gpa - slot->gpa), at, now);
 		mark(slot->ram, slot->offset + (gpa - slot->gpa), now);
+		count_write();
 		at += now, gpa += now, bytes -= now;
 	}
 	board_unlock(board);
@@ -609,6 +628,7 @@ void *dma_map(struct dev *dev, uint64_t gpa, size_t *bytes, bool will_write)
 
 void dma_unmap(struct dev *dev, void *host, size_t bytes, bool wrote)
 {
+	count_write(); /* whoever failed, or wrote little, may have written more */
 	if (!wrote)
 		return;
 	for (struct ram *ram = dev->board->rams; ram; ram = ram->next) {

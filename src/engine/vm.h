@@ -21,6 +21,8 @@ struct memslot {
 /* Replaced as a whole; a vCPU inside the executor may use an old one until it acknowledges. */
 struct memslots {
 	uint32_t count;
+	uint32_t changes;  /* before this one */
+	bool share_memory; /* some is in two */
 	struct memslot slot[KVM_ABI_SLOTS]; /* sorted by base */
 };
 
@@ -57,6 +59,7 @@ struct vm {
 	uint8_t window;           /* vm_options.window */
 	uint32_t window_refusals; /* atomic: how often a vCPU found a place taken */
 	bool exact_flags;         /* vm_options.exact_flags */
+	const uint64_t *writes;   /* vm_options.writes */
 	bool vmware_backdoor;     /* its ports are beyond IOPL and the TSS */
 	uint32_t log;             /* VM_LOG_*: log.h */
 	void (*on_event)(void *context, const struct vm_event *event);

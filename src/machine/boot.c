@@ -301,6 +301,7 @@ static bool wake_os(struct kernel_loader *loader)
 	jump[0] = 0xea;
 	store_le16(jump + 1, vector & 15);
 	store_le16(jump + 3, (uint16_t)(vector >> 4));
+	ram_mark_dirty(loader->rom, RESET_VECTOR, 5);
 	return true;
 }
 
@@ -315,6 +316,7 @@ static void loader_reset(struct dev *dev)
 	}
 	memcpy((uint8_t *)ram_host(loader->rom) + RESET_VECTOR, boot_rom_start + RESET_VECTOR,
 	       boot_rom_end - boot_rom_start - RESET_VECTOR);
+	ram_mark_dirty(loader->rom, RESET_VECTOR, boot_rom_end - boot_rom_start - RESET_VECTOR);
 	for (unsigned i = 0; i < loader->image.pieces; i++) {
 		const struct boot_piece *p = &loader->image.piece[i];
 
@@ -363,6 +365,7 @@ int boot_attach(struct board *board, struct boot_image *image, struct err *err)
 	to_loader(dev)->image = *image;
 	to_loader(dev)->facs = image->facs;
 	memcpy(ram_host(to_loader(dev)->rom), &image->handoff, sizeof(image->handoff));
+	ram_mark_dirty(to_loader(dev)->rom, 0, sizeof(image->handoff));
 	*image = (struct boot_image){ 0 };
 	return 0;
 }

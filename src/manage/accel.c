@@ -18,6 +18,14 @@ static struct kvm *open_host(const struct config *config, struct err *why)
 	return kvm;
 }
 
+static struct kvm *open_engine(const struct config *config, struct err *why)
+{
+	struct vm_options options = config->engine;
+
+	options.writes = ram_writes();
+	return kvm_open_engine(&options, why);
+}
+
 struct kvm *accel_open(const struct config *config, struct err *passed_over, struct err *err)
 {
 	const char *list = config->accel ? config->accel : "kvm:soft";
@@ -34,7 +42,7 @@ struct kvm *accel_open(const struct config *config, struct err *passed_over, str
 		} else if ((length == 4 && !strncmp(list, "soft", 4)) ||
 			   (length == 3 && !strncmp(list, "tcg", 3))) {
 			*passed_over = why;
-			kvm = kvm_open_engine(&config->engine, &why);
+			kvm = open_engine(config, &why);
 			engine_failed = !kvm;
 		} else {
 			fail(err, EINVAL, "there is no accelerator \"%.*s\"; use kvm or soft",

@@ -251,6 +251,48 @@ static void later_memory_is_seen_and_devices_are_not_dma(void)
 	rig_free(rig);
 }
 
+static void expect_count(uint64_t *seen, bool rises)
+{
+	CHECK_EQ(*ram_writes() > *seen, rises);
+	*seen = *ram_writes();
+}
+
+/* Each way to write is counted, so that an engine looks whether its code is what it was; none to read is. */
+static void writes_are_counted(void)
+{
+	struct rig *rig = rig_new(&probe_class, "");
+	struct dev *dev = rig_dev(rig);
+	struct ram *ram = ram_new(dev, "frame", 4096, NULL);
+	uint64_t seen = *ram_writes();
+	size_t bytes = 16;
+	uint8_t byte = 1;
+	void *host;
+
+	CHECK_EQ(ram_map(ram, 0, 0xe0000000, 4096, true, NULL), 0);
+	CHECK_EQ(dma_read(dev, 0x8000, &byte, 1), 0);
+	CHECK_EQ(board_memory_read(rig_board(rig), 0x8000, &byte, 1), 0);
+	expect_count(&seen, false);
+	CHECK_EQ(dma_write(dev, 0x8000, &byte, 1), 0);
+	expect_count(&seen, true);
+	host = dma_map(dev, 0x8000, &bytes, true);
+	dma_unmap(dev, host, bytes, true);
+	expect_count(&seen, true);
+	host = dma_map(dev, 0x8000, &bytes, true);
+	dma_unmap(dev, host, bytes, false); /* part of it may have been written */
+	expect_count(&seen, true);
+	CHECK_EQ(dma_write(dev, 0xdfffffff, "ab", 2), -EFAULT);
+	expect_count(&seen, false);
+	CHECK_EQ(board_memory_write(rig_board(rig), 0x8000, &byte, 1), 0);
+	expect_count(&seen, true);
+	CHECK_EQ(board_rom_write(rig_board(rig), 0xe0000000, &byte, 1), 0);
+	expect_count(&seen, true);
+	ram_mark_dirty(ram, 0, 1);
+	expect_count(&seen, true);
+	ram_clear(ram);
+	expect_count(&seen, true);
+	rig_free(rig);
+}
+
 static void note_dirty(struct dev *dev, uint64_t offset, uint64_t bytes)
 {
 	to_probe(dev)->last.offset = offset;
@@ -628,6 +670,7 @@ int main(void)
 	accesses_are_split_and_widened();
 	claims_inside_lie_over_and_overlaps_are_errors();
 	later_memory_is_seen_and_devices_are_not_dma();
+	writes_are_counted();
 	dirty_pages_are_told_once();
 	timers_fire_in_order();
 	lines_are_the_or_of_devices();

@@ -16,6 +16,7 @@ GUEST(cr3_gate, ".code64", "movq %rsi, %cr3\n iretq");
 
 unsigned ring3_vcpu;
 int ring3_window = 2;
+const uint64_t *ring3_writes;
 
 /* Each test of cmocka's has signal handlers of its own. */
 static struct sigaction handlers[2];
@@ -25,7 +26,8 @@ static struct machine *left_over;
 
 static struct kvm *open_engine(struct err *err)
 {
-	const struct vm_options options = { .translator = 2, .window = ring3_window };
+	const struct vm_options options = { .translator = 2, .window = ring3_window,
+					    .writes = ring3_writes };
 
 	return kvm_open_engine(&options, err);
 }

@@ -27,6 +27,7 @@ enum {
 extern unsigned ring3_vcpu;
 
 extern int ring3_window; /* vm_options.window of those that start: 2 */
+extern const uint64_t *ring3_writes; /* vm_options.writes: NULL */
 
 /* All of main(): with either vCPU. */
 int ring3_run(const struct CMUnitTest *tests, size_t count);

@@ -168,8 +168,10 @@ static void shadow_write(struct dev *dev, uint64_t offset, unsigned size, uint64
 {
 	struct i440fx *bridge = to_i440fx(dev);
 
-	if (bridge->ram && segment_mode(bridge, offset / SEGMENT) == PAM_WRITE)
-		store_le((uint8_t *)ram_host(bridge->ram) + SHADOW_BASE + offset, value, size);
+	if (!bridge->ram || segment_mode(bridge, offset / SEGMENT) != PAM_WRITE)
+		return;
+	store_le((uint8_t *)ram_host(bridge->ram) + SHADOW_BASE + offset, value, size);
+	ram_mark_dirty(bridge->ram, SHADOW_BASE + offset, size);
 }
 
 static const struct region shadow_area = {

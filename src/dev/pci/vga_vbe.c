@@ -102,8 +102,12 @@ static void enable_write(struct vga *vga, uint16_t value)
 	vga->vbe[VBE_VIRT_WIDTH] = vga->vbe[VBE_XRES];
 	vga->vbe[VBE_X_OFFSET] = vga->vbe[VBE_Y_OFFSET] = 0;
 	vga_vbe_fix(vga);
-	if (!(value & VBE_NO_CLEAR))
-		memset(vga->vram, 0, (uint64_t)vga->vbe[VBE_YRES] * vga_vbe_pitch(vga));
+	if (!(value & VBE_NO_CLEAR)) {
+		uint64_t bytes = (uint64_t)vga->vbe[VBE_YRES] * vga_vbe_pitch(vga);
+
+		memset(vga->vram, 0, bytes);
+		ram_mark_dirty(vga->ram, 0, bytes);
+	}
 }
 
 void vga_vbe_write(struct vga *vga, uint16_t value)

@@ -29,6 +29,7 @@ struct vm *vm_new(const struct vm_options *options)
 	vm->translator = options ? (uint8_t)options->translator : 0;
 	vm->window = options ? (uint8_t)options->window : 0;
 	vm->exact_flags = options && options->exact_flags;
+	vm->writes = options ? options->writes : NULL;
 	vm->vmware_backdoor = options && options->vmware_backdoor;
 	vm->slots = port_alloc(sizeof(*vm->slots));
 	vm->ring = port_alloc_shared(PAGE_BYTES, NULL);

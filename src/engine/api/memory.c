@@ -159,6 +159,22 @@ static int change(struct vm *vm, struct memslots *slots, const region *r, struct
 	return error;
 }
 
+/* By the addresses it is at in this process. */
+static bool share_memory(const struct memslots *slots)
+{
+	for (uint32_t i = 0; i < slots->count; i++) {
+		const struct memslot *a = &slots->slot[i];
+
+		for (uint32_t k = 0; k < i; k++) {
+			const struct memslot *b = &slots->slot[k];
+
+			if (a->host < b->host + b->bytes && b->host < a->host + a->bytes)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Has code ever been decoded from it? Its numbers tell, once no vCPU knows the slot any more. */
 static bool had_code(const struct memslot *slot)
 {
@@ -188,6 +204,8 @@ long vm_set_memory(struct vm *vm, const struct call *call, void *data)
 	error = change(vm, new, r, &gone);
 	if (!error) {
 		sort(new);
+		new->changes++;
+		new->share_memory = vm->writes && share_memory(new);
 		__atomic_store_n(&vm->slots, new, __ATOMIC_SEQ_CST);
 		vm_sync_vcpus(vm, NULL);
 		if (had_code(&gone))

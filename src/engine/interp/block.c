@@ -245,10 +245,23 @@ static struct code_page *page_add(struct block_cache *cache, gpa_t gpa)
 	return page;
 }
 
+/* Memory is as it was while this is the same, but for what we are told of. UNKNOWN: who can say. */
+enum { UNKNOWN_WRITES = 0 };
+
+static uint64_t memory_writes(const struct vm *vm)
+{
+	const struct memslots *slots = __atomic_load_n(&vm->slots, __ATOMIC_ACQUIRE);
+
+	if (!vm->writes || slots->share_memory)
+		return UNKNOWN_WRITES;
+	return 1 + slots->changes + __atomic_load_n(vm->writes, __ATOMIC_ACQUIRE);
+}
+
 /* Makes the copy what is in memory, and notices what was written behind our back. */
 static void page_refresh(struct vcpu *c, struct code_page *page, const uint8_t *host, uint64_t epoch)
 {
 	page->epoch = epoch;
+	page->writes = memory_writes(c->vm);
 	page->stamp = mmu_watch_code(c, page->gpa, page->number); /* may unwind */
 	memcpy(page->copy, host, PAGE_BYTES);
 	memset(page->marked, 0, sizeof(page->marked));
@@ -275,8 +288,7 @@ static void page_take(struct code_page *page, unsigned offset, unsigned count)
 			page->copy[offset] = page->host[offset];
 }
 
-/* What there is now is not what blocks were decoded from, or will be. */
-static bool page_differs(const struct code_page *page)
+static bool copy_differs(const struct code_page *page)
 {
 	if (!memcmp(page->copy, page->host, PAGE_BYTES))
 		return false;
@@ -285,6 +297,19 @@ static bool page_differs(const struct code_page *page)
 	for (unsigned offset = 0; offset < PAGE_BYTES; offset++)
 		if (is_marked(page, offset) && page->copy[offset] != page->host[offset])
 			return true;
+	return false;
+}
+
+/* What there is now is not what blocks were decoded from, or will be. */
+static bool page_differs(const struct vm *vm, struct code_page *page)
+{
+	uint64_t writes = memory_writes(vm);
+
+	if (writes != UNKNOWN_WRITES && writes == page->writes)
+		return false;
+	if (copy_differs(page))
+		return true;
+	page->writes = writes;
 	return false;
 }
 
@@ -342,7 +367,7 @@ static struct code_page *page_at(struct vcpu *c, gva_t address)
 	if (!(page->stamp & 1) || __atomic_load_n(number, __ATOMIC_ACQUIRE) != page->stamp) {
 		page_refresh(c, page, host, epoch);
 	} else if (page->epoch != epoch) {
-		if (page_differs(page)) {
+		if (page_differs(c->vm, page)) {
 			__atomic_fetch_add(number, 1, __ATOMIC_SEQ_CST);
 			page_refresh(c, page, host, epoch);
 		}
@@ -357,7 +382,7 @@ bool interp_code_is(struct vcpu *c, gva_t address, gpa_t gpa, uint32_t stamp)
 	struct code_page *page = page_find(c->blocks, gpa);
 	uint64_t epoch = c->code_epoch[code_half(c, address)];
 
-	if (!page || page->stamp != stamp || (page->epoch != epoch && page_differs(page)))
+	if (!page || page->stamp != stamp || (page->epoch != epoch && page_differs(c->vm, page)))
 		return false;
 	page->epoch = epoch;
 	note_seen(c, address);

@@ -18,7 +18,8 @@ struct code_page {
 	gpa_t gpa;
 	uint32_t *number; /* memslot.code */
 	uint32_t stamp;   /* *number while the copy is what is in memory */
-	uint64_t epoch;   /* when it was last compared */
+	uint64_t epoch;   /* when it was last compared, */
+	uint64_t writes;  /* and memory_writes() then */
 	const uint8_t *host;
 	unsigned refreshes, quiet_writes; /* interp_needs_to_know() */
 	/* Bytes that blocks were decoded from, a bit for each. If it is loose, the copy has only what

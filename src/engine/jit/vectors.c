@@ -17,15 +17,7 @@
 #include "engine/fpu/fpu.h"
 #include "engine/jit/internal.h"
 
-enum {
-	XMM_AT = 160,
-	MXCSR_AT = 24,
-	MASKS = 0x1f80,
-	AVX = 2,
-	OPMASK = 5,
-	ZMM_HI256 = 6,
-	HI16_ZMM = 7
-};
+enum { XMM_AT = 160, MXCSR_AT = 24, MASKS = 0x1f80, AVX = 2, OPMASK = 5, ZMM_HI256 = 6, HI16_ZMM = 7 };
 
 static struct host_memory area(size_t offset)
 {
@@ -50,9 +42,8 @@ static void move_sse(struct emitter *e, bool store)
 static void move_avx(struct emitter *e, bool store)
 {
 	struct vector_encoding low = { .kind = VEX, .map = MAP_0F, .opcode = 0x10 + store };
-	struct vector_encoding high = {
-		.kind = VEX, .pp = 0x66, .map = MAP_0F3A, .l = 1, .opcode = 0x18 + store
-	};
+	struct vector_encoding high = { .kind = VEX, .pp = 0x66, .map = MAP_0F3A, .l = 1,
+					.opcode = 0x18 + store };
 
 	for (unsigned n = 0; n < 16; n++) {
 		emit_vector_mem(e, low, n, area(XMM_AT + 16 * n));
@@ -65,9 +56,8 @@ static void move_avx(struct emitter *e, bool store)
 /* The upper halves of ZMM0-15 by VINSERTF64X4 or VEXTRACTF64X4. */
 static void move_upper(struct emitter *e, bool store)
 {
-	struct vector_encoding high = {
-		.kind = EVEX, .pp = 0x66, .map = MAP_0F3A, .w = 1, .l = 2, .opcode = 0x1a + store
-	};
+	struct vector_encoding high = { .kind = EVEX, .pp = 0x66, .map = MAP_0F3A, .w = 1, .l = 2,
+					.opcode = 0x1a + store };
 
 	for (unsigned n = 0; n < 16; n++) {
 		high.vvvv = store ? 0 : (uint8_t)n;
@@ -79,12 +69,8 @@ static void move_upper(struct emitter *e, bool store)
 /* ZMM16-31, K0-7. */
 static void move_others(struct emitter *e, bool store)
 {
-	struct vector_encoding whole = {
-		.kind = EVEX, .map = MAP_0F, .l = 2, .opcode = 0x10 + store
-	};
-	struct vector_encoding mask = {
-		.kind = VEX, .map = MAP_0F, .w = 1, .opcode = 0x90 + store
-	};
+	struct vector_encoding whole = { .kind = EVEX, .map = MAP_0F, .l = 2, .opcode = 0x10 + store };
+	struct vector_encoding mask = { .kind = VEX, .map = MAP_0F, .w = 1, .opcode = 0x90 + store };
 
 	for (unsigned n = 16; n < 32; n++)
 		emit_vector_mem(e, whole, n, area(xsave_offset(HI16_ZMM) + 64 * (n - 16)));
@@ -104,9 +90,7 @@ static void or_area(struct emitter *e, size_t offset, unsigned count)
 static void emit_look_above(struct emitter *e, bool wide)
 {
 	struct vector_encoding vxorps = { .kind = VEX, .map = MAP_0F, .opcode = 0x57 };
-	struct vector_encoding vptest = {
-		.kind = VEX, .pp = 0x66, .map = MAP_0F38, .opcode = 0x17, .l = 1
-	};
+	struct vector_encoding vptest = { .kind = VEX, .pp = 0x66, .map = MAP_0F38, .opcode = 0x17, .l = 1 };
 
 	emit_vector_reg(e, vxorps, 0, 0);
 	or_area(e, xsave_offset(AVX), 8);
