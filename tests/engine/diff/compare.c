@@ -40,6 +40,8 @@ static uint64_t untold_bits(const struct insn *i, unsigned reg)
 		return is_result || reg == RBX || reg == RCX ? 0xffffffff : 0;
 	if (i->exec == exec_rdtsc || i->exec == exec_xgetbv)
 		return is_result ? 0xffffffff : 0;
+	if (engine_has_own_fs() && !strcmp(info->mnemonic, "rdfsbase") && reg == i->rm)
+		return i->opsize == 8 ? ~0ull : 0xffffffff;
 	if (i->exec == exec_rdtscp)
 		return is_result || reg == RCX ? 0xffffffff : 0;
 	if ((i->exec == exec_rdrand || i->exec == exec_rdpid) && info->map == MAP_0F &&
@@ -265,12 +267,13 @@ static bool page_faults_equal(const struct test *t, const struct insn *i,
 	bool any_byte = op_info(i->op)->flags & OP_VECTOR || t->instructions > 1 ||
 			(mem >= MEM_ENV && mem <= MEM_XSAVE);
 	int64_t distance = (int64_t)(native->cr2 - engine->cr2);
+	uint64_t bytes = MAX(op_memory_bytes(op_info(i->op), i, !t->compat), 64u);
 
 	/* Operands that wrap at 4 GiB or 64 KiB. */
 	if (t->width == 16 && any_byte && distance < -0xf000)
 		return true;
 	if (op_info(i->op)->flags & OP_DI_STORE || (mem == MEM_XSAVE && i->addrsize == 2) ||
-	    (t->compat && native->cr2 < 64 && engine->cr2 > 0xffffffc0))
+	    (t->compat && native->cr2 < bytes && engine->cr2 > 0x100000000 - bytes))
 		return true;
 	if (any_byte && native->cr2 >> 12 != engine->cr2 >> 12)
 		ignored |= PF_PRESENT; /* one page of the operand is read-only, the other missing */

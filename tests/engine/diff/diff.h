@@ -159,7 +159,10 @@ const uint8_t *code_page(const struct test *t);
 void memory_collect(uint8_t *data, const uint8_t *pattern, const struct test *t, struct outcome *o);
 
 /* engine.c */
-struct vcpu *engine_start(bool translator); /* which translates all it can at once */
+/* The translator translates all it can at once, in the window if it is to be. */
+struct vcpu *engine_start(bool translator, bool in_window);
+uint64_t engine_windowed(void); /* tests that ran there */
+bool engine_has_own_fs(void);   /* its base is not the child's */
 void engine_new_pattern(const uint8_t *pattern);
 void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o);
 void engine_stop(void);

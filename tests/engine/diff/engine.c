@@ -3,7 +3,9 @@
  * The candidate: a vCPU in ring 3 with the child's memory map, stepped one instruction at a time.
  *
  * The VM is made through the library's ioctls; a test's state then goes straight into struct vcpu.
- * The two data pages lie in reverse order in guest-physical memory.
+ * The two data pages lie in reverse order in guest-physical memory. With the window it is the second
+ * vCPU, whose pages are elsewhere in this process than in the guest, as there may be nothing at DATA here;
+ * and FS' base is in the window, not where the child has it.
  */
 #include "diff.h"
 
@@ -13,6 +15,7 @@
 #include "engine/interp/flags.h"
 #include "engine/interp/interp.h"
 #include "engine/mmu/mmu.h"
+#include "engine/mmu/window.h"
 #include "kvm_abi.h"
 #include "vm.h"
 
@@ -30,6 +33,7 @@ enum {
 	DESCRIPTORS_GPA = 0x82000,
 	RAM_BYTES = 0x100000,
 	DATA_GPA = 0x400000,
+	OWN_FS_BASE = 0x123450,
 };
 #define DESCRIPTORS 0xffffc00000000000ull
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4 };
@@ -40,6 +44,9 @@ static struct vcpu *c;
 static uint8_t *ram, *data; /* data: in linear order */
 static unsigned next_table = 1;
 static bool whole_blocks; /* by the translator: not stepped */
+static bool window;
+static uint64_t windowed; /* tests */
+static uint64_t native_fs_base;
 static struct segment clean[SEGMENT_COUNT];
 
 static void must(long result, const char *what)
@@ -86,11 +93,11 @@ static void make_memory(void)
 	uint8_t *swapped;
 
 	must(ftruncate(fd, DATA_BYTES), "memfd");
-	ram = mmap(NULL, RAM_BYTES, rw, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	data = mmap(NULL, DATA_BYTES, rw, MAP_SHARED, fd, 0);
+	ram = mmap(NULL, RAM_BYTES, rw, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	swapped = mmap(NULL, DATA_BYTES, rw, MAP_SHARED, fd, 0);
-	mmap(swapped, 0x1000, rw, MAP_SHARED | MAP_FIXED, fd, 0x1000);
-	mmap(swapped + 0x1000, 0x1000, rw, MAP_SHARED | MAP_FIXED, fd, 0);
+	data = mmap(NULL, DATA_BYTES, rw, MAP_SHARED, fd, 0);
+	mmap(data, 0x1000, rw, MAP_SHARED | MAP_FIXED, fd, 0x1000);
+	mmap(data + 0x1000, 0x1000, rw, MAP_SHARED | MAP_FIXED, fd, 0);
 	close(fd);
 	add_slot(0, 0, RAM_BYTES, ram);
 	add_slot(1, DATA_GPA, DATA_BYTES, swapped);
@@ -134,7 +141,8 @@ static void set_system_registers(void)
 	code.l = 1;
 	code.db = 0;
 	gs.base = GS_BASE;
-	syscall(SYS_arch_prctl, ARCH_GET_FS, &fs.base);
+	syscall(SYS_arch_prctl, ARCH_GET_FS, &native_fs_base);
+	fs.base = window ? OWN_FS_BASE : native_fs_base;
 	must(vm_ioctl(vcpu_object, KVM_GET_SREGS, (uintptr_t)&sregs, NULL), "sregs");
 	sregs.cs = code;
 	sregs.ds = sregs.es = sregs.ss = data_segment;
@@ -160,16 +168,20 @@ static void set_system_registers(void)
 	must(vm_ioctl(vcpu_object, KVM_SET_XCRS, (uintptr_t)&xcrs, NULL), "set xcrs");
 }
 
-struct vcpu *engine_start(bool translator)
+struct vcpu *engine_start(bool translator, bool in_window)
 {
-	struct vm_options options = { .translator = translator ? 2 : 0, .exact_flags = true };
+	struct vm_options options = { .translator = translator || in_window ? 2 : 0,
+				      .window = in_window ? 2 : 0, .exact_flags = true };
 
-	whole_blocks = translator;
+	whole_blocks = options.translator;
+	window = in_window;
 
 	system_object = vm_open(&options);
 	must(vm_ioctl(system_object, KVM_CREATE_VM, 0, &vm_object), "vm");
 	make_memory();
 	must(vm_ioctl(vm_object, KVM_CREATE_VCPU, 0, &vcpu_object), "vcpu");
+	if (window)
+		must(vm_ioctl(vm_object, KVM_CREATE_VCPU, 1, &vcpu_object), "vcpu");
 	set_cpuid();
 	set_system_registers();
 	c = vcpu_object->vcpu;
@@ -223,7 +235,7 @@ static void save_state(const struct test *t, struct state *s)
 	for (unsigned n = ES; n <= GS; n++)
 		s->selector[n] = c->seg[n].selector;
 	segments_return_outward(s);
-	s->fs_base = c->seg[FS].base;
+	s->fs_base = c->seg[FS].base == clean[FS].base ? native_fs_base : c->seg[FS].base;
 	s->gs_base = c->seg[GS].base;
 }
 
@@ -292,11 +304,24 @@ void engine_run(const struct test *t, const uint8_t *pattern, struct outcome *o)
 	memory_prepare(data, t);
 	fpu_enter(c);
 	load_state(t);
+	if (window)
+		window_take_now(c); /* it may have been given up */
+	windowed += c->windowed;
 	run(t, o);
 	fpu_leave(c);
 	save_state(t, &o->out);
 	o->wrote_code = t->instructions > 1 && memcmp(ram + CODE_GPA, page, CODE_PAGE) != 0;
 	memory_collect(data, pattern, t, o);
+}
+
+bool engine_has_own_fs(void)
+{
+	return window;
+}
+
+uint64_t engine_windowed(void)
+{
+	return windowed;
 }
 
 void engine_stop(void)

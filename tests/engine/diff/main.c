@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR GPL-2.0-only */
 /*
  * diff [--tests N | --seconds N | --states N] [--seed S] [--only MNEMONIC|vector|x87|general]
- * [--reports N] [--translator]: see diff.h. --states: until every form has run in so many.
+ * [--reports N] [--translator | --window]: see diff.h. --states: until every form has run in so many.
  */
 #include "diff.h"
 
@@ -22,6 +22,7 @@ struct settings {
 	const char *only;
 	unsigned reports; /* shown per form */
 	bool translator;  /* is the candidate, not the interpreter */
+	bool window;      /* the same, for the window */
 };
 
 static double now_seconds(void)
@@ -41,6 +42,7 @@ static void parse(int argc, char **argv, struct settings *s)
 						 { "only", required_argument, NULL, 'o' },
 						 { "reports", required_argument, NULL, 'r' },
 						 { "translator", no_argument, NULL, 'j' },
+						 { "window", no_argument, NULL, 'w' },
 						 { 0 } };
 	int option;
 
@@ -57,6 +59,8 @@ static void parse(int argc, char **argv, struct settings *s)
 			s->only = optarg;
 		else if (option == 'j')
 			s->translator = true;
+		else if (option == 'w')
+			s->window = true;
 		else if (option == 'r')
 			s->reports = (unsigned)atoi(optarg);
 		else
@@ -243,7 +247,7 @@ int main(int argc, char **argv)
 	parse(argc, argv, &s);
 	struct batch *batch = mmap(NULL, sizeof(*batch), PROT_READ | PROT_WRITE,
 				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct vcpu *c = engine_start(s.translator);
+	struct vcpu *c = engine_start(s.translator, s.window);
 	struct random r = { s.seed * 0x9e3779b97f4a7c15ull + 1 };
 
 	if (!forms_list(c, s.only, false) || !native_start(batch)) {
@@ -261,6 +265,9 @@ int main(int argc, char **argv)
 	}
 	native_stop();
 	uint64_t mismatches = summary(&s);
+
+	if (s.window)
+		printf("%llu in the window\n", (unsigned long long)engine_windowed());
 
 	engine_stop();
 	return mismatches ? 1 : 0;
