@@ -74,9 +74,10 @@ struct vm_options {
 	 * read: docs/adr/0006. */
 	int exact_flags;
 	int vmware_backdoor; /* any privilege level may use ports 0x5658 and 0x5659 */
-	/* Counts what anybody but the guest and the engine writes to memory in slots: raised when that is done, before
-	 * the guest is told. It need not compare its code with memory after each flush then. NULL: memory may
-	 * change at any time. */
+	/* Counts what anybody but the guest and the engine writes to memory in slots: raised atomically when that is done,
+	 * before the guest is told; good as long as the VM. While it stays as it is the engine does not compare decoded
+	 * code with memory after flushes, unless a slot that the guest may write to has memory of another one, at the
+	 * same address here; other views of the same memory must not be. NULL: memory may change at any time. */
 	const uint64_t *writes;
 	unsigned log;       /* VM_LOG_* bits */
 	/* Called on the vCPU's thread, several at once; must not call the engine. */

@@ -74,7 +74,7 @@ struct ram *board_ram_new(struct board *board, const char *name, uint64_t bytes,
 /* The board's memory by name, in order of creation; NULL starts, NULL ends. */
 struct ram *board_ram_next(struct board *board, struct ram *after);
 const char *ram_name(const struct ram *ram);
-/* Raised behind each write to any RAM by anybody but vCPUs: vm_options.writes. */
+/* Raised behind each write by anybody but vCPUs to any RAM that they can reach: vm_options.writes. */
 const uint64_t *ram_writes(void);
 /* RAM and ROM only: -EFAULT where there is none. Writes change ROM too when `board_rom_write`. */
 int board_rom_write(struct board *board, uint64_t gpa, const void *from, size_t bytes);

@@ -120,8 +120,8 @@ void msi_send(struct dev *dev, uint64_t address, uint32_t data);
 int dma_read(struct dev *dev, uint64_t gpa, void *to, size_t bytes);
 int dma_write(struct dev *dev, uint64_t gpa, const void *from, size_t bytes);
 /* In place: a host pointer for up to *bytes from gpa (shortened to what is contiguous), or NULL.
- * Good until the handler returns, or until dma_unmap for requests that outlive it. The guest may
- * change it at any time: read once, check, then use the copy. */
+ * Good until dma_unmap, which whoever may have written calls before the guest is told; readers need not
+ * if their handler returns first. The guest may change it at any time: read once, check, then use the copy. */
 void *dma_map(struct dev *dev, uint64_t gpa, size_t *bytes, bool will_write);
 void dma_unmap(struct dev *dev, void *host, size_t bytes, bool wrote);
 

@@ -215,22 +215,16 @@ static int get_section(int fd, enum section_kind kind, const char *name, uint64_
 	return 0;
 }
 
-static int load_ram(struct board *board, int fd, struct ram *ram, struct err *err)
+static int load_runs(int fd, struct ram *ram, struct err *err)
 {
-	uint64_t size = ram->memory.bytes, bytes;
-	int code = get_section(fd, SECTION_RAM, ram->name, size, &bytes, err);
+	uint64_t size = ram->memory.bytes;
 
-	if (code)
-		return code;
-	shared_memory_clear(&ram->memory);
 	for (;;) {
 		struct run run;
+		int code = get(fd, &run, sizeof(run), err);
 
-		code = get(fd, &run, sizeof(run), err);
-		if (code)
+		if (code || !run.bytes)
 			return code;
-		if (!run.bytes)
-			break;
 		if (run.offset > size || run.bytes > size - run.offset)
 			return fail(err, EINVAL, "the snapshot has pages past the end of \"%s\"",
 				    ram->name);
@@ -238,9 +232,21 @@ static int load_ram(struct board *board, int fd, struct ram *ram, struct err *er
 		if (code)
 			return code;
 	}
+}
+
+static int load_ram(struct board *board, int fd, struct ram *ram, struct err *err)
+{
+	uint64_t bytes;
+	int code = get_section(fd, SECTION_RAM, ram->name, ram->memory.bytes, &bytes, err);
+
+	if (code)
+		return code;
+	shared_memory_clear(&ram->memory);
+	code = load_runs(fd, ram, err);
 	ram_load_cleared(ram);
-	progress(board, size);
-	return 0;
+	if (!code)
+		progress(board, ram->memory.bytes);
+	return code;
 }
 
 static int load_device(int fd, struct dev *dev, struct err *err)

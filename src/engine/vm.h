@@ -22,7 +22,7 @@ struct memslot {
 struct memslots {
 	uint32_t count;
 	uint32_t changes;  /* before this one */
-	bool share_memory; /* some is in two */
+	bool share_memory; /* some is in two, and may be written to */
 	struct memslot slot[KVM_ABI_SLOTS]; /* sorted by base */
 };
 

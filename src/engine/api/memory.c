@@ -159,7 +159,7 @@ static int change(struct vm *vm, struct memslots *slots, const region *r, struct
 	return error;
 }
 
-/* By the addresses it is at in this process. */
+/* By the addresses it is at in this process; and the guest may write to it. */
 static bool share_memory(const struct memslots *slots)
 {
 	for (uint32_t i = 0; i < slots->count; i++) {
@@ -168,7 +168,8 @@ static bool share_memory(const struct memslots *slots)
 		for (uint32_t k = 0; k < i; k++) {
 			const struct memslot *b = &slots->slot[k];
 
-			if (a->host < b->host + b->bytes && b->host < a->host + a->bytes)
+			if (a->host < b->host + b->bytes && b->host < a->host + a->bytes &&
+			    !(a->flags & b->flags & KVM_MEM_READONLY))
 				return true;
 		}
 	}

@@ -368,7 +368,7 @@ long vcpu_set_guest_debug(struct vcpu *c, const struct call *call, void *data)
 	    c->injected.kind != EVENT_NONE)
 		return -EBUSY;
 	c->debug = *debug;
-	interp_flush_lookup(c); /* breakpoints may have been put into code */
+	interp_flush_lookup(c); /* breakpoints may have been put into code: who counts writes counts those */
 	debug_changed(c);
 	return 0;
 }

@@ -11,7 +11,8 @@
  * (jit_find).
  *
  * Devices write without telling us, so a page is compared with its copy the first time it is used
- * in an epoch; without paging every interp_run() is an epoch.
+ * in an epoch, unless the VMM counts such writes and there was none (memory_writes); without paging every
+ * interp_run() is an epoch.
  *
  * A block ends at branches, at what changes the mode, after 64 instructions or with its page. An
  * instruction that crosses pages is a block of its own that depends on both.
@@ -300,6 +301,15 @@ static bool copy_differs(const struct code_page *page)
 	return false;
 }
 
+/* Unless somebody else just has: an odd number would say then that nobody has write translations. */
+static void make_stale(const struct code_page *page)
+{
+	uint32_t stamp = page->stamp;
+
+	__atomic_compare_exchange_n(page->number, &stamp, stamp + 1, false, __ATOMIC_SEQ_CST,
+				    __ATOMIC_SEQ_CST);
+}
+
 /* What there is now is not what blocks were decoded from, or will be. */
 static bool page_differs(const struct vm *vm, struct code_page *page)
 {
@@ -357,9 +367,12 @@ static struct code_page *page_at(struct vcpu *c, gva_t address)
 	page = page_find(cache, gpa);
 	if (!page) {
 		page = page_add(cache, gpa);
+		page->number = NULL;
+		page->refreshes = 0;
+	}
+	if (page->number != number) { /* it may be of a slot that went before it had code */
 		page->number = number;
 		page->stamp = 0;
-		page->refreshes = 0;
 	}
 	page->host = host;
 	page->quiet_writes = 0;
@@ -368,7 +381,7 @@ static struct code_page *page_at(struct vcpu *c, gva_t address)
 		page_refresh(c, page, host, epoch);
 	} else if (page->epoch != epoch) {
 		if (page_differs(c->vm, page)) {
-			__atomic_fetch_add(number, 1, __ATOMIC_SEQ_CST);
+			make_stale(page);
 			page_refresh(c, page, host, epoch);
 		}
 		page->epoch = epoch;

@@ -11,15 +11,15 @@ enum { LINK_NONE, LINK_NEXT, LINK_TARGET, LINK_COUNT = 2 };
 
 enum { BLOCK_INSNS = 64, BLOCK_BYTES = 255 - 15 };
 
-/* A guest page with decoded code: its bytes as they were, so that what a device writes later (which
- * nobody tells us) can be found out. */
+/* A guest page with decoded code: its bytes as they were, so that what a device writes later (of which
+ * nobody tells us more than that it did) can be found out. */
 struct code_page {
 	struct code_page *hash_next;
 	gpa_t gpa;
 	uint32_t *number; /* memslot.code */
 	uint32_t stamp;   /* *number while the copy is what is in memory */
-	uint64_t epoch;   /* when it was last compared, */
-	uint64_t writes;  /* and memory_writes() then */
+	uint64_t epoch;   /* in which it was last found unchanged */
+	uint64_t writes;  /* memory_writes() when it was last compared */
 	const uint8_t *host;
 	unsigned refreshes, quiet_writes; /* interp_needs_to_know() */
 	/* Bytes that blocks were decoded from, a bit for each. If it is loose, the copy has only what

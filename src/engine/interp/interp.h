@@ -31,7 +31,7 @@ void interp_flush(struct vcpu *c);
 /* The vCPU slept. If it does so nearly all the time, memory goes back to the host. */
 void interp_slept(struct vcpu *c, uint64_t from_ns, uint64_t to_ns);
 /* Forgets linear -> block shortcuts: called by tlb_flush_all and tlb_flush_non_global. Also makes
- * decoded pages be compared with memory before they run again (a device may have written them). */
+ * decoded pages be compared with memory before they run again, if a device may have written them. */
 void interp_flush_lookup(struct vcpu *c);
 void interp_flush_lookup_page(struct vcpu *c, gva_t address); /* the same, by tlb_flush_page */
 void interp_flush_lookup_space(struct vcpu *c);  /* the same for c->space */

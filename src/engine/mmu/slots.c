@@ -9,7 +9,7 @@
  * the writer sees the odd number (and adds one: the blocks are stale), or the decoder waits for it.
  *
  * Not modelled: stores by the VMM itself (device DMA) are not seen here. interp/ compares decoded
- * bytes with memory after every flush of translations.
+ * bytes with memory after flushes of translations.
  */
 #include "engine/interp/interp.h"
 #include "engine/mmu/internal.h"
