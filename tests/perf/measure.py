@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs tests/perf/bench natively and in guests, and prints ratios; for the scripts beside it."""
+import itertools
 import math
 import os
 import pathlib
@@ -80,9 +81,9 @@ class Runs:
         self.checks.setdefault(name, set()).add(check)
 
 
-def measure(command, in_guest, limit):
-    """Runs the program to its end, or kills it after limit seconds."""
-    runs, start, before, result = Runs(), time.monotonic(), 0, None
+def turns(command, in_guest, limit, runs):
+    """Runs the program to its end, or kills it after limit seconds. It stops before each piece of work."""
+    start, result = time.monotonic(), None
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, bufsize=0)
     watch = threading.Timer(limit, process.kill)
     watch.start()
@@ -93,10 +94,10 @@ def measure(command, in_guest, limit):
         if words[1] == "start":
             runs.boot = cpu_seconds(process.pid), time.monotonic() - start
         elif words[1] == "ready":
-            now = cpu_seconds(process.pid)
             if result:
-                runs.add(*result, now - before)
-            before, result = now, None
+                runs.add(*result, cpu_seconds(process.pid) - before)
+            yield
+            before, result = cpu_seconds(process.pid), None
             process.stdin.write(b"\n")
         elif words[1] == "end":
             break
@@ -104,9 +105,16 @@ def measure(command, in_guest, limit):
             result = words[1], float(words[2]), words[3]
             if not in_guest:
                 runs.add(*result, float(words[4]))
+                result = None
     watch.cancel()
     process.kill()
     process.wait()
+
+
+def measure(command, in_guest, limit):
+    runs = Runs()
+    for _ in turns(command, in_guest, limit, runs):
+        pass
     return runs
 
 
@@ -173,11 +181,17 @@ def arguments_of(parser):
 
 
 def compare(args, native_command, initrd, memory=256):
-    """Natively and in each guest that is there: the table."""
+    """Natively and in each guest that is there: the table. The first guest takes turns with what is native, as how
+    fast a machine is may change; the others, which may be slow, run alone."""
     arguments = [str(args.repeat), *filter(None, args.only.split(","))]
     kernel, found = find_kernel(args.build), accelerators(args.build)
-    native = measure([*native_command, *arguments], False, args.limit)
-    guests = {name: measure(guest_command(found[name], kernel, initrd, arguments, memory=memory),
-                            True, args.limit)
-              for name in args.accel.split(",") if name in found}
+    native, guests = Runs(), {name: Runs() for name in args.accel.split(",") if name in found}
+    together = [turns([*native_command, *arguments], False, args.limit, native)]
+    for name, runs in guests.items():
+        command = guest_command(found[name], kernel, initrd, arguments, memory=memory)
+        together.append(turns(command, True, args.limit, runs))
+        while together:
+            together = [each for each in together if next(each, each) is not each]
+    for _ in itertools.chain(*together):  # there is no guest
+        pass
     table(native, guests, "wall" if args.wall else "cpu")

@@ -4,8 +4,8 @@
  *
  * Prints "bench NAME SECONDS CHECK CPU" for each run: the guest's check must be the host's. What the
  * processor cannot do is "bench NAME skipped". The same binary is measured natively and, as process
- * 1, in a guest; there it says "bench ready NAME" and waits for a line before each piece of work, so
- * that the host can read how much processor time the machine took, and powers off at the end. Where
+ * 1, in a guest, which it powers off at the end. It says "bench ready NAME" and waits for a line before each
+ * piece of work: so the host can read how much processor time a machine took, and have them take turns. Where
  * there is a file /commands, the work is the programs it lists instead (tests/perf/programs).
  */
 #include <cpuid.h>
@@ -24,7 +24,6 @@
 static const struct work *const lists[] = { compute_works, call_works,   vector_works,  crypto_works,
 					    string_works,  kernel_works, parallel_works };
 const char *own_path;
-static int in_guest;
 
 static double seconds(clockid_t clock)
 {
@@ -61,8 +60,6 @@ static void ready(const char *name)
 {
 	char line[16];
 
-	if (!in_guest)
-		return;
 	printf("bench ready %s\n", name);
 	fflush(stdout);
 	if (!fgets(line, sizeof(line), stdin))
@@ -116,7 +113,6 @@ int main(int argc, char **argv)
 	int repeats = argc > 1 ? atoi(argv[1]) : 1;
 
 	own_path = argv[0];
-	in_guest = getpid() == 1;
 	if (argc > 1 && !strcmp(argv[1], "exit"))
 		return 7;
 	printf("bench start %.3f\n", seconds(CLOCK_MONOTONIC));
@@ -128,7 +124,7 @@ int main(int argc, char **argv)
 	ready("end");
 	printf("bench end\n");
 	fflush(stdout);
-	if (in_guest)
+	if (getpid() == 1)
 		reboot(RB_POWER_OFF);
 	return 0;
 }
